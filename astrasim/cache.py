@@ -1,0 +1,97 @@
+"""The plan cache: for each (scope, key) met, the heuristic's plan, the model's if there is one, and who wants one.
+
+Exact look-ups only, all inside the tick (``kernels/lookup.py``).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .kernels.lookup import IN_FLIGHT, WAYS, Entries, find, insert, pick
+
+MAX_WANTED = 8192
+STALE_S = 10.0
+"""A situation that nobody looked up for so long is not worth a request any more."""
+
+
+class CacheStatistics(NamedTuple):
+    """``distinct_keys`` counts entries ever made: exact until the first eviction, an upper bound after."""
+
+    entries: int
+    capacity: int
+    with_model_plan: int
+    distinct_keys: int
+    evictions: int
+    top10_share: float
+    wanted: int
+
+
+class PlanCache:
+    """Fixed memory: ``capacity`` entries (rounded up to a multiple of 8), least recently used out first in each set of 8."""
+
+    def __init__(self, capacity: int) -> None:
+        size = max(WAYS, -(-capacity // WAYS) * WAYS)
+        self.entries = Entries(
+            scope=np.zeros(size, np.int32), key=np.zeros(size, np.int64), used=np.full(size, -1, np.int64),
+            heuristic=np.full(size, -1, np.int32), model=np.full(size, -1, np.int32), demand=np.zeros(size, np.int32),
+            tier=np.zeros(size, np.int32), wanted_since=np.zeros(size, np.int64), blocked=np.zeros(size, np.int64),
+            arrival=np.full(size, -1, np.int32), seen=np.zeros(size, np.int64), flags=np.zeros(size, np.uint8),
+        )  # fmt: skip
+        self.wanted: NDArray[np.int32] = np.zeros(MAX_WANTED, np.int32)
+        self.wanted_count = 0
+        self.inserted = 0
+        self.evictions = 0
+
+    def find(self, scope_id: int, key: int) -> int:
+        """The entry of (scope, key), or -1."""
+        return int(find(self.entries, scope_id, key))
+
+    def put_heuristic(self, scope_id: int, key: int, plan: int, tick: int) -> int:
+        """Remember the heuristic's plan for a situation; returns its entry, or -1 if there was no room for it."""
+        entry = self.find(scope_id, key)
+        if entry < 0:
+            entry, evicted = insert(self.entries, scope_id, key, tick)
+            if entry < 0:
+                return -1
+            self.inserted += 1
+            self.evictions += evicted
+        self.entries.heuristic[entry] = plan
+        return int(entry)
+
+    def pick(self, tick: int, tick_s: float) -> int:
+        """Take the situation that most deserves a request, or -1."""
+        entry, self.wanted_count = pick(self.entries, self.wanted, self.wanted_count, tick, int(STALE_S / tick_s))
+        return int(entry)
+
+    def sent(self, entry: int) -> None:
+        """A request for this entry is under way: it is neither wanted again nor evicted."""
+        self.entries.flags[entry] |= IN_FLIGHT
+        self.entries.demand[entry] = 0
+
+    def answered(self, entry: int, plan: int) -> None:
+        """The model's plan for this entry came."""
+        self.entries.flags[entry] &= ~np.uint8(IN_FLIGHT)
+        self.entries.model[entry] = plan
+
+    def unanswered(self, entry: int, blocked_until_tick: int) -> None:
+        """No plan came: a negative entry, not asked about again before the tick given."""
+        self.entries.flags[entry] &= ~np.uint8(IN_FLIGHT)
+        self.entries.blocked[entry] = blocked_until_tick
+
+    def statistics(self) -> CacheStatistics:
+        """Counts; walks the whole cache, so call it between frames or rarely."""
+        used = self.entries.used >= 0
+        seen = self.entries.seen[used]
+        top = np.sort(seen)[-10:].sum()
+        return CacheStatistics(
+            entries=int(used.sum()),
+            capacity=len(used),
+            with_model_plan=int((self.entries.model[used] >= 0).sum()),
+            distinct_keys=self.inserted,
+            evictions=self.evictions,
+            top10_share=float(top / seen.sum()) if seen.sum() else 0.0,
+            wanted=self.wanted_count,
+        )

@@ -1,0 +1,35 @@
+"""The gateway process. A game starts it; settings come as the first line of standard input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from typing import Any, NoReturn
+
+
+def main(settings: dict[str, Any] | None = None) -> NoReturn:
+    """Serve the game that started this process until it closes standard input or the socket.
+
+    Args:
+        settings: what the first line of standard input said, if that is read already.
+    """
+    # Before anything is loaded: the game has the cores first, and its player's Ctrl-C is the game's to handle.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":  # there, the priority class was given at the start
+        os.nice(10)
+    if settings is None:
+        if sys.stdin is None or sys.stdin.isatty():
+            sys.exit("astrasim.gateway is started by a game (astrasim.gateway.Gateway), not by hand")
+        settings = json.loads(sys.stdin.buffer.readline() or b"null")
+    if not isinstance(settings, dict):
+        sys.exit("astrasim.gateway: the game ended before it said what to do")
+
+    from .server import serve
+
+    serve(settings)
+
+
+if __name__ == "__main__":
+    main()

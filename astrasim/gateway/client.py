@@ -1,0 +1,299 @@
+"""The game's side of the gateway. Every method but ``close`` is meant for the inside of a 60 FPS tick.
+
+What a tick may rely on:
+
+- Nothing waits: sockets are non-blocking, and the process is started by a thread of its own.
+- Every call does bounded work, however much the other side sends.
+- Each request for which ``ask`` returned True ends exactly once, in an Answer or a Failure that ``poll`` returns,
+  unless it is cancelled: whether the model, the gateway or its process fails, and at its deadline plus 0.5 s at the
+  latest.
+- Nothing that the gateway process does can raise here. If it sends nonsense, dies, or gives no sign of life, it is
+  ended and started again, and hears all scopes again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ..errors import AstraSimError, SettingsError
+from ..vocabulary import Scope, Vocabulary
+from .framing import FramingError, Message, pack
+from .life import Life
+from .link import Link
+from .messages import (
+    MAX_DEADLINE_S,
+    MAX_TO_GATEWAY,
+    QUEUE_FACTOR,
+    Answer,
+    Counts,
+    Failure,
+    GatewayState,
+    GatewayStatistics,
+    clean,
+    read_answer,
+    read_failure,
+)
+from .process import CHILD_ENV
+from .spec import ModelSpec
+
+_EXPIRY_GRACE_S = 0.5  # the gateway itself ends a request at its deadline; this is for when it does not
+_EXPIRY_CHECK_S = 0.25
+_SCOPES_A_POLL = 16
+
+
+class Gateway:
+    """Asks a model for plans, through a process of its own. Not for use by several threads at once."""
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        model: ModelSpec,
+        *,
+        log_exchanges: Path | None = None,
+        max_in_flight: int = 32,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            vocabulary: the domain's words; every prompt is made of them.
+            model: which model to ask.
+            log_exchanges: a file to which the gateway appends every prompt and answer, one JSON object a line.
+            max_in_flight: requests that are with the model at a time, at most; four times as many more may wait.
+            clock: seconds, never going backwards.
+
+        Raises:
+            SettingsError: if ``max_in_flight`` is not 1 to 1024.
+            FramingError: if the vocabulary is larger than 8 MiB as JSON.
+        """
+        if not 1 <= max_in_flight <= 1024:
+            raise SettingsError(f"max_in_flight={max_in_flight}: choose 1 to 1024 (32 suits most servers)")
+        self._vocabulary = vocabulary
+        self._model = model
+        self._clock = clock
+        self._capacity = max_in_flight * (1 + QUEUE_FACTOR)
+        self._setup = pack({"t": "setup", "vocabulary": vocabulary.model_dump(mode="json")}, MAX_TO_GATEWAY)
+        key = model.api_key.get_secret_value() if model.api_key else None
+        self._counts = Counts()
+        settings = {
+            "model": {**model.model_dump(exclude={"api_key"}), "api_key": key},
+            "log": str(log_exchanges.absolute()) if log_exchanges else None,
+            "max_in_flight": max_in_flight,
+        }
+        self._life = Life(settings, self._counts)
+        self._scopes: dict[int, bytes] = {}  # as they go on the wire
+        self._untold: dict[int, None] = {}  # the scopes that this process has not been told yet, in order
+        self._in_flight: dict[int, float] = {}  # request → when to stop waiting for it
+        self._results: deque[Answer | Failure] = deque()
+        self._next_expiry_check = 0.0
+        self._note = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def state(self) -> GatewayState:
+        """Where the gateway stands, as of the last ``poll``."""
+        return self._life.state
+
+    @property
+    def pid(self) -> int | None:
+        """The gateway process's number, None while there is none."""
+        return self._life.pid
+
+    def start(self) -> None:
+        """Start the process; returns at once. ``poll`` brings it up. Without effect if it is started already.
+
+        Raises:
+            AstraSimError: in a process that is itself a gateway.
+        """
+        if self.state is not GatewayState.CLOSED:
+            return
+        if os.environ.get(CHILD_ENV):
+            raise AstraSimError(
+                "a gateway process cannot start gateways. If this is a frozen game, call "
+                "astrasim.gateway.freeze_support() first in its main script; if a function model's module starts "
+                'the game when it is imported, put that under `if __name__ == "__main__":`'
+            )
+        self._life.start(self._clock())
+
+    def declare_scope(self, scope_id: int, scope: Scope) -> None:
+        """Make a scope known, once, before asking about it. It is remembered, also for a restarted process.
+
+        Raises:
+            ValueError: if ``scope_id`` stands for another scope already.
+            FramingError: if it is larger than 8 MiB as JSON.
+        """
+        frame = pack({"t": "scope", "id": int(scope_id), "scope": scope.model_dump(mode="json")}, MAX_TO_GATEWAY)
+        if scope_id not in self._scopes:
+            self._scopes[int(scope_id)] = frame
+            self._untold[int(scope_id)] = None
+        elif self._scopes[scope_id] != frame:
+            raise ValueError(f"scope {scope_id} is declared already, and differs; give the new one a new number")
+
+    def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float) -> bool:
+        """Ask for a plan in the situation (scope, key). It goes out with the next ``poll`` or ``flush``.
+
+        Args:
+            request_id: any integer that is not in flight now.
+            deadline_s: for how many seconds from now the answer is of use; at most an hour.
+
+        Returns:
+            False if the gateway is not ready, or has as much to do as it may: nothing was sent, and there will be
+            neither Answer nor Failure.
+
+        Raises:
+            ValueError: if the scope is not declared, or the request is in flight already.
+        """
+        link = self._life.link
+        full = len(self._in_flight) >= self._capacity
+        if link is None or full or not link.has_room or self.state is not GatewayState.READY:
+            self._counts.refused += 1
+            return False
+        if scope_id not in self._scopes:
+            raise ValueError(f"scope {scope_id} is not declared; call declare_scope first")
+        if request_id in self._in_flight:
+            raise ValueError(f"request {request_id} is in flight already; give each request a number of its own")
+        seconds = min(float(deadline_s), MAX_DEADLINE_S) if deadline_s > 0.0 else 0.0  # NaN: 0
+        # int(): numpy's integers get here from columns, and JSON does not know them.
+        ask = {"t": "ask", "id": int(request_id), "scope": int(scope_id), "key": int(key), "s": round(seconds, 3)}
+        frame = pack(ask, MAX_TO_GATEWAY)
+        if scope_id in self._untold:
+            self._tell_scope(link, scope_id)
+        link.push(frame)
+        self._in_flight[int(request_id)] = self._clock() + seconds + _EXPIRY_GRACE_S
+        self._counts.sent += 1
+        return True
+
+    def cancel(self, request_id: int) -> None:
+        """End a request: it will have neither Answer nor Failure. Without effect if it has ended already."""
+        if self._in_flight.pop(request_id, None) is not None:
+            self._counts.cancelled += 1
+            self._tell_cancelled(request_id)
+
+    def poll(self, max_messages: int = 64) -> list[Answer | Failure]:
+        """Call once a tick: sends, receives, and looks after the process.
+
+        Returns:
+            What has ended since, at most ``max_messages`` of them; the rest comes with the next calls.
+        """
+        if self._life.state is not GatewayState.CLOSED:
+            now = self._clock()
+            if self._life.tend(now) and self._life.link is not None:
+                self._note = ""
+                self._untold = dict.fromkeys(self._scopes)
+                self._life.link.push(self._setup)
+            if self._life.link is not None:
+                self._exchange(self._life.link, max_messages)
+            if self._in_flight and self._life.link is None:
+                self._fail_all("the gateway process ended, or was ended, before it answered")
+            elif now >= self._next_expiry_check:
+                self._expire(now)
+        return [self._results.popleft() for _ in range(min(len(self._results), max_messages))]
+
+    def flush(self) -> None:
+        """Send what was asked since the last ``poll`` now, rather than with the next."""
+        if self._life.link is not None:
+            self._life.link.flush()
+
+    def describe(self) -> str:
+        """Model, state and what is wrong, in plain words, for a panel."""
+        busy = f", {len(self._in_flight)} in flight" if self.state is GatewayState.READY else ""
+        note = f"; {self._note}" if self._note else ""
+        return f"{self._model}: {self._life.describe(self._clock())}{busy}{note}"
+
+    def statistics(self) -> GatewayStatistics:
+        """Counts since the gateway was made; ``close`` and ``start`` do not reset them."""
+        return self._counts.statistics(len(self._in_flight), self._life.strangers)
+
+    def close(self) -> None:
+        """End the process and wait for its end: 0.1 s as a rule, 0.4 s if it hangs. Open requests fail.
+
+        ``poll`` still returns their Failures. ``start`` may be called again.
+        """
+        if self.state is not GatewayState.CLOSED:
+            self._life.close()
+            self._fail_all("the gateway was closed")
+
+    def _exchange(self, link: Link, max_messages: int) -> None:
+        """Receive, then judge, then send: signs of life that have come must count before silence does."""
+        if link.receive():
+            self._life.heard()
+        try:
+            for _ in range(max_messages):
+                message = link.take()
+                if message is not None:
+                    self._accept(message)
+                elif link.closed:
+                    return self._life.lose()
+                else:
+                    break
+        except FramingError as error:
+            return self._life.lose(f"gateway sent what is no message ({clean(str(error), 100)})", kill=True)
+        for scope_id in list(islice(self._untold, _SCOPES_A_POLL)):
+            if link.has_room:
+                self._tell_scope(link, scope_id)
+        self._life.judge(link)
+        link.flush()
+
+    def _accept(self, message: Message) -> None:
+        """Take one message from the gateway, which may be anything."""
+        kind, request_id = message.get("t"), message.get("id")
+        if kind in ("answer", "failure"):
+            if type(request_id) is not int or request_id not in self._in_flight:
+                self._counts.dropped += 1  # invented, or late: cancelled, expired
+                return
+            read = read_answer(message, request_id, self._vocabulary) if kind == "answer" else None
+            result: Answer | Failure | None = read or (read_failure(message, request_id) if kind == "failure" else None)
+            if result is None:
+                self._counts.dropped += 1
+                result = Failure(request_id, "bad_message", "the gateway's message about it makes no sense", False)
+            self._end(result)
+        elif kind == "ready":
+            self._life.ready()
+        elif kind == "note" and isinstance(text := message.get("text"), str):
+            self._note = clean(text, 200)
+        elif kind != "pong":
+            self._counts.dropped += 1
+
+    def _end(self, result: Answer | Failure) -> None:
+        del self._in_flight[result.request_id]
+        self._results.append(result)
+        if isinstance(result, Answer):
+            self._counts.answered += 1
+        elif result.rejected:
+            self._counts.rejected += 1
+        else:
+            self._counts.failed += 1
+
+    def _fail_all(self, detail: str) -> None:
+        for request_id in list(self._in_flight):
+            self._end(Failure(request_id, "gateway_lost", detail, False))
+
+    def _expire(self, now: float) -> None:
+        self._next_expiry_check = now + _EXPIRY_CHECK_S
+        for request_id in [r for r, until in self._in_flight.items() if now >= until]:
+            self._end(Failure(request_id, "deadline", "the gateway said nothing about it in time", False))
+            self._tell_cancelled(request_id)
+
+    def _tell_cancelled(self, request_id: int) -> None:
+        # Without asking for room: there is at most one of these for each request that had room.
+        if self._life.link is not None:
+            self._life.link.push(pack({"t": "cancel", "id": int(request_id)}, MAX_TO_GATEWAY))
+
+    def _tell_scope(self, link: Link, scope_id: int) -> None:
+        link.push(self._scopes[scope_id])
+        del self._untold[scope_id]

@@ -1,0 +1,180 @@
+"""What passes between game and gateway, and what the game gets to see of it.
+
+    game → gateway   setup (vocabulary), scope, ask, cancel, ping
+    gateway → game   hello (secret), ready, pong, answer, failure, note
+
+The game looks at every message by hand, field by field: a gateway gone mad must not raise inside a tick, and pydantic
+costs too much there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, TypeGuard
+
+from ..reader import Steps
+from ..vocabulary import MAX_STEPS, Vocabulary
+from .framing import Message
+
+MAX_TO_GAME = 32 * 1024
+MAX_TO_GATEWAY = 8 * 1024 * 1024
+"""Largest message bodies, in bytes. The vocabulary travels in one message."""
+
+RAW_CHARS = 1000
+"""How much of a model's raw answer, or of an error's text, reaches the game."""
+
+QUEUE_FACTOR = 4
+"""For each request that may be with the model at a time, so many more may wait in the gateway."""
+
+MAX_DEADLINE_S = 3600.0
+
+
+class GatewayState(Enum):
+    """Where a gateway stands."""
+
+    _value_: str
+    STARTING = "starting"
+    READY = "ready"
+    STALLED = "stalled"
+    """No sign of life for 2 s; it comes back by itself, or is restarted after 15 s."""
+    DOWN = "down"
+    """It ended, or was ended; it is started again after a pause."""
+    CLOSED = "closed"
+    """Not started, or closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A model's plan, checked against the domain's rules."""
+
+    request_id: int
+    steps: Steps
+    raw: str
+    """What the model wrote, at most 1,000 characters."""
+    latency_ms: float
+    """How long the model took, as the gateway process saw it; waiting for its turn not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that got no plan.
+
+    ``reason`` is one word that statistics count by: ``deadline``, ``gateway_lost``, ``queue_full``, ``no_model``, a
+    model's (``http_404``, ``unreachable``, ``too_large``, ``bad_response``, ``cut_off``, ``function_raised``, ...), or,
+    if ``rejected``, the reader's (``not_json``, ``unknown_action``, ...).
+    """
+
+    request_id: int
+    reason: str
+    detail: str
+    """For people; if ``rejected``, what the model wrote. At most 1,000 characters."""
+    rejected: bool
+    """True if the model answered but its plan broke the rules."""
+
+
+class GatewayStatistics(NamedTuple):
+    """Counts since the gateway was made; see :meth:`Gateway.statistics`."""
+
+    sent: int
+    """Requests taken by ``ask``."""
+    refused: int
+    """Times that ``ask`` returned False."""
+    answered: int
+    """Requests that ended in an Answer."""
+    failed: int
+    """Requests that ended in a Failure that is not ``rejected``."""
+    rejected: int
+    """Requests that ended in a Failure that is ``rejected``."""
+    cancelled: int
+    """Requests ended by ``cancel``."""
+    in_flight: int
+    """Requests that have not ended yet."""
+    restarts: int
+    """Times that the process was started after the first."""
+    dropped: int
+    """Messages from the gateway thrown away: for a request that is unknown or has ended, or making no sense."""
+    strangers: int
+    """Connections refused because they did not know the secret."""
+    bytes_sent: int
+    bytes_received: int
+
+
+@dataclass(slots=True)
+class Counts:
+    """The counters behind :class:`GatewayStatistics`."""
+
+    sent: int = 0
+    refused: int = 0
+    answered: int = 0
+    failed: int = 0
+    rejected: int = 0
+    cancelled: int = 0
+    launches: int = 0
+    dropped: int = 0
+    strangers: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+    def statistics(self, in_flight: int, strangers: int) -> GatewayStatistics:
+        return GatewayStatistics(
+            sent=self.sent,
+            refused=self.refused,
+            answered=self.answered,
+            failed=self.failed,
+            rejected=self.rejected,
+            cancelled=self.cancelled,
+            in_flight=in_flight,
+            restarts=max(self.launches - 1, 0),
+            dropped=self.dropped,
+            strangers=strangers,
+            bytes_sent=self.bytes_sent,
+            bytes_received=self.bytes_received,
+        )
+
+
+def clean(text: str, limit: int = RAW_CHARS) -> str:
+    """At most ``limit`` characters of ``text``, without lone surrogates (which could not be printed or stored)."""
+    text = text[:limit]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def read_answer(message: Message, request_id: int, vocabulary: Vocabulary) -> Answer | None:
+    """The answer that a message holds, or None if it makes no sense."""
+    raw, latency_ms = message.get("raw"), message.get("ms")
+    steps = _read_steps(message.get("steps"), vocabulary)
+    if steps is None or not isinstance(raw, str) or not _is_number(latency_ms) or not 0 <= latency_ms < 1e9:
+        return None
+    return Answer(request_id, steps, clean(raw), float(latency_ms))
+
+
+def read_failure(message: Message, request_id: int) -> Failure | None:
+    """The failure that a message holds, or None if it makes no sense."""
+    reason, detail, rejected = message.get("reason"), message.get("detail"), message.get("rejected")
+    if not isinstance(reason, str) or not reason or not isinstance(detail, str) or not isinstance(rejected, bool):
+        return None
+    return Failure(request_id, clean(reason, 40), clean(detail), rejected)
+
+
+def _read_steps(value: object, vocabulary: Vocabulary) -> Steps | None:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_STEPS:
+        return None
+    actions, targets = len(vocabulary.actions), len(vocabulary.targets)
+    steps = []
+    for step in value:
+        if not isinstance(step, list) or len(step) != 3:
+            return None
+        action, target, seconds = step
+        # type() is int: True is an int too, to isinstance.
+        if type(action) is not int or type(target) is not int or not _is_number(seconds):
+            return None
+        if not (0 <= action < actions and 0 <= target < targets):
+            return None
+        if not vocabulary.min_seconds <= seconds <= vocabulary.max_seconds:
+            return None
+        steps.append((action, target, float(seconds)))
+    return tuple(steps)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return type(value) is int or type(value) is float

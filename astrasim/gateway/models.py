@@ -1,0 +1,130 @@
+"""What turns a prompt into text: the protocol, and the models that are functions."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from anyio import to_thread
+
+from ..errors import AstraSimError
+from ..prompts import Prompt
+from .spec import ModelSpec
+
+MAX_TOKENS = 512
+"""How long an answer may get: 8 steps of JSON take about 250 tokens."""
+
+
+class ModelError(AstraSimError):
+    """A model gave no answer.
+
+    Attributes:
+        reason: one word that statistics count by, such as ``unreachable``, ``http_404`` or ``cut_off``.
+        detail: what exactly was wrong, for a person.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Model(Protocol):
+    """A model as the gateway asks it: several requests at a time, each cancelled when its deadline passes."""
+
+    async def complete(self, prompt: Prompt, schema: dict[str, Any], max_tokens: int) -> str:
+        """The model's answer to ``prompt``, which should be JSON that fits ``schema``.
+
+        Raises:
+            ModelError: if there is none.
+        """
+        ...
+
+
+async def open_model(spec: ModelSpec, max_in_flight: int) -> Model:
+    """The model that ``spec`` names.
+
+    Raises:
+        ModelError: with reason ``no_model``, if it cannot be asked at all.
+    """
+    if spec.kind == "openai":
+        from .openai import OpenAIModel
+
+        return OpenAIModel(spec, max_in_flight)
+    # In a thread, because some modules take seconds to import and the game must hear that we are alive.
+    function = await to_thread.run_sync(_find_function, spec.name)
+    return FunctionModel(function, max_in_flight)
+
+
+def _find_function(name: str) -> Callable[..., Any]:
+    module_name, _, path = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
+        raise ModelError("no_model", f"cannot import {name!r}: {type(error).__name__}: {error}") from error
+    if not callable(found):
+        raise ModelError("no_model", f"{name!r} is no function but {type(found).__name__}")
+    return found  # type: ignore[no-any-return]
+
+
+class BrokenModel:
+    """Stands in for a model that could not be opened: every request learns why."""
+
+    def __init__(self, error: ModelError) -> None:
+        self._error = error
+
+    async def complete(self, prompt: Prompt, schema: dict[str, Any], max_tokens: int) -> str:
+        raise self._error
+
+
+class FunctionModel:
+    """A Python function as a model: for tests, and for models that a game brings along.
+
+    It is called with (prompt, schema) and returns the answer's text. A plain function runs in a thread, and cannot be
+    stopped: where its request's deadline passes, it runs on to its end and what it returns is thrown away. Of those,
+    ``max_running`` at most run at a time.
+    """
+
+    def __init__(self, function: Callable[..., Any], max_running: int) -> None:
+        self._function = function
+        self._max_running = max_running
+        self._running = 0
+        self._lock = threading.Lock()
+        self._is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+            getattr(function, "__call__", None)  # noqa: B004  (objects with an async __call__)
+        )
+
+    async def complete(self, prompt: Prompt, schema: dict[str, Any], max_tokens: int) -> str:
+        try:
+            if self._is_async:
+                text = await self._function(prompt, schema)
+            else:
+                text = await self._in_thread(prompt, schema)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError("function_raised", f"{type(error).__name__}: {error}") from error
+        if not isinstance(text, str):
+            raise ModelError("bad_response", f"the function returned {type(text).__name__}, not str")
+        return text
+
+    async def _in_thread(self, prompt: Prompt, schema: dict[str, Any]) -> object:
+        # anyio's own limiter forgets threads that were abandoned; these must keep counting until they end.
+        with self._lock:
+            if self._running >= self._max_running:
+                raise ModelError("function_busy", f"{self._running} calls are still running, most of them too late")
+            self._running += 1
+        return await to_thread.run_sync(partial(self._call, prompt, schema), abandon_on_cancel=True)
+
+    def _call(self, prompt: Prompt, schema: dict[str, Any]) -> object:
+        try:
+            return self._function(prompt, schema)
+        finally:
+            with self._lock:
+                self._running -= 1

@@ -1,0 +1,254 @@
+"""Action: each agent's running step. Stock actions are run here; custom ones are only started and resolved."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from . import FASTMATH
+from .columns import (
+    AMMO,
+    APPLIED,
+    AT_AGENT,
+    AT_HOME,
+    AT_PLACE,
+    AT_RESOLVED,
+    AT_SELF,
+    AT_THING,
+    AWAY,
+    DONE,
+    DROPPED_ILLEGAL,
+    DROPPED_INTERRUPTED,
+    FAILED,
+    HEURISTIC,
+    HOME_X,
+    HOME_Y,
+    KEEP,
+    LIVES,
+    LLM,
+    NEED_END,
+    NEED_FAILED,
+    NEED_NONE,
+    RUNNING,
+    SECOND_STEPS,
+    STAMINA,
+    STAY,
+    STEPS_DONE,
+    STEPS_FAILED,
+    TICKS_HEURISTIC,
+    TOWARDS,
+    VX,
+    VY,
+    WANDER,
+    Actions,
+    Agents,
+    Events,
+    Plans,
+    Targets,
+    Things,
+    X,
+    Y,
+)
+from .planning import begin_plan, is_legal
+
+WANDER_PERIOD_S = 2.0
+
+
+@njit(cache=True)
+def cool_down(f: NDArray[np.float32], columns: NDArray[np.int32], count: int, dt: float) -> None:
+    """Count the cooldown columns (seconds left) down to 0."""
+    for q in range(len(columns)):
+        for i in range(count):
+            f[columns[q], i] = max(f[columns[q], i] - np.float32(dt), np.float32(0))
+
+
+@njit(cache=True)
+def _draw(uid: int, salt: int) -> np.float32:
+    """A number in [-1, 1) from (uid, salt): no generator's state, so the order of rows does not matter."""
+    h = (np.uint64(uid) << np.uint64(32)) ^ np.uint64(salt)
+    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    h ^= h >> np.uint64(31)
+    return np.float32(np.float64(h >> np.uint64(11)) * (2.0 / 9007199254740992.0) - 1.0)
+
+
+@njit(cache=True, fastmath=FASTMATH)
+def act(
+    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, events: Events,
+    count: int, dt: float, now: float, seed: int, custom: NDArray[np.int32],
+) -> tuple[int, int]:  # fmt: skip
+    """Start and run the step of every agent: velocities, effects on itself, events for effects on others.
+
+    ``outcome`` becomes what the step came to in this tick; rows with a custom action that may run go to ``custom``.
+
+    Returns:
+        (number of events, number of custom rows).
+    """
+    f, r = agents.f, agents.r
+    dt32 = np.float32(dt)
+    emitted = listed = 0
+    for i in range(count):
+        plan, step = agents.plan[i], agents.step[i]
+        a, t = plans.action[plan, step], plans.target[plan, step]
+        x, y = f[X, i], f[Y, i]
+        sort, index = targets.sort[t], targets.index[t]
+        j = -1
+        found = True
+        tx, ty = x, y
+        if sort == AT_AGENT:
+            j = r[index, i]
+            found = j >= 0
+            if found:
+                tx, ty = f[X, j], f[Y, j]
+        elif sort == AT_PLACE:
+            tx, ty = targets.x[t], targets.y[t]
+        elif sort == AT_THING:
+            j = r[index, i]
+            found = j >= 0 and things.taken[j] == 0
+            if found:
+                tx, ty = things.f[X, j], things.f[Y, j]
+        elif sort == AT_HOME:
+            tx, ty = f[HOME_X, i], f[HOME_Y, i]
+        elif sort == AT_RESOLVED:
+            tx, ty = f[index, i], f[index + 1, i]
+            found = tx == tx and ty == ty
+        dx, dy = tx - x, ty - y
+        distance = np.sqrt(dx * dx + dy * dy)
+        starting = agents.state[i] != RUNNING
+        outcome = RUNNING
+        if starting:
+            agents.state[i] = RUNNING
+            agents.elapsed[i] = 0
+            if not found or not is_legal(agents, things, actions, targets, i, a, t) or distance > actions.range[a]:
+                outcome = FAILED
+        else:
+            agents.elapsed[i] += dt32
+            if not found:
+                outcome = DONE if actions.done_lost[a] else FAILED
+            elif distance > actions.range[a] and actions.custom[a] == 0:
+                outcome = FAILED
+        agents.outcome[i] = outcome
+        if outcome != RUNNING:
+            f[VX, i] = f[VY, i] = 0
+            continue
+        cooldown = actions.cooldown_column[a]
+        if actions.custom[a]:
+            if starting and cooldown >= 0:
+                f[cooldown, i] = actions.cooldown[a]
+            custom[listed] = i
+            listed += 1
+            continue
+
+        motion = actions.motion[a]
+        speed = actions.speed[a]
+        if actions.stamina_rate[a] > 0:
+            f[STAMINA, i] = max(f[STAMINA, i] - actions.stamina_rate[a] * dt32, np.float32(0))
+            if f[STAMINA, i] <= 0:
+                speed *= np.float32(0.5)
+        if motion == WANDER:
+            leg = np.int64(now / WANDER_PERIOD_S) * 4 + seed * 2654435761
+            dx += actions.radius[a] * _draw(agents.uid[i], leg)
+            dy += actions.radius[a] * _draw(agents.uid[i], leg + 1)
+            distance = np.sqrt(dx * dx + dy * dy)
+        near = actions.near[a] if motion == TOWARDS or motion == KEEP else np.float32(0)
+        if motion == STAY or (distance <= near and motion != AWAY):
+            f[VX, i] = f[VY, i] = 0
+        else:
+            if motion == AWAY:
+                if distance < 1e-6:  # on the same spot: any way out will do
+                    dx, dy = _draw(agents.uid[i], 1), _draw(agents.uid[i], 2)
+                    distance = max(np.sqrt(dx * dx + dy * dy), np.float32(1e-6))
+                dx, dy = -dx, -dy
+            else:
+                speed = min(speed, (distance - near) / dt32)  # do not overshoot
+            f[VX, i], f[VY, i] = speed * dx / distance, speed * dy / distance
+        if actions.done_near[a] and distance <= near:
+            agents.outcome[i] = DONE
+            if actions.takes[a]:
+                events.source[emitted], events.target[emitted], events.thing[emitted] = i, j, 1
+                events.column[emitted], events.amount[emitted] = actions.hit_column[a], actions.hit_amount[a]
+                emitted += 1
+        elif actions.hit_column[a] >= 0 and not actions.takes[a] and (cooldown < 0 or f[cooldown, i] <= 0):
+            if f[AMMO, i] < actions.ammunition[a] or f[STAMINA, i] < actions.stamina[a]:
+                agents.outcome[i] = FAILED
+            else:
+                f[AMMO, i] -= actions.ammunition[a]
+                f[STAMINA, i] -= actions.stamina[a]
+                if cooldown >= 0:
+                    f[cooldown, i] = actions.cooldown[a]
+                events.source[emitted], events.target[emitted], events.thing[emitted] = i, j, 0
+                events.column[emitted], events.amount[emitted] = actions.hit_column[a], actions.hit_amount[a]
+                events.limit[emitted] = actions.limit[a]
+                emitted += 1
+        gain = actions.gain_column[a]
+        if gain >= 0:
+            f[gain, i] = min(f[gain, i] + actions.gain_rate[a] * dt32, actions.limit[a])
+            if f[gain, i] >= actions.limit[a]:
+                agents.outcome[i] = DONE
+    return emitted, listed
+
+
+@njit(cache=True)
+def apply_events(agents: Agents, things: Things, events: Events, first: int, count: int) -> None:
+    """Apply what agents did to others, in the order of the rows that did it. A thing goes to the first who takes it."""
+    for k in range(first, count):
+        source, target, column = events.source[k], events.target[k], events.column[k]
+        if events.thing[k]:
+            if things.taken[target]:
+                agents.outcome[source] = FAILED
+                continue
+            things.taken[target] = 1
+            amount = events.amount[k]
+            agents.f[column, source] += amount if amount > 0 else things.f[2, target]
+        else:
+            value = agents.f[column, target] + events.amount[k]
+            if events.amount[k] > 0:
+                value = max(min(value, events.limit[k]), agents.f[column, target])
+            agents.f[column, target] = value
+
+
+@njit(cache=True)
+def finish(
+    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, count: int,
+    default_plan: NDArray[np.int32], now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """End the steps that came to an end: the next step, the model's plan that waited for this moment, or a need.
+
+    An agent whose plan is over stands at its role's default plan until the planner serves it, so none is ever without.
+    """
+    for i in range(count):
+        counters[TICKS_HEURISTIC + agents.source[i]] += 1
+        plan, step = agents.plan[i], agents.step[i]
+        outcome = agents.outcome[i]
+        if agents.fresh[i] and outcome != FAILED:
+            agents.fresh[i] = 0
+            counters[APPLIED] += 1
+        if outcome == RUNNING and agents.elapsed[i] + 1e-4 >= plans.seconds[plan, step]:
+            outcome = DONE
+        if outcome == RUNNING:
+            continue
+        agents.state[i] = outcome
+        counters[STEPS_DONE if outcome == DONE else STEPS_FAILED] += 1
+        coming = agents.next_plan[i]
+        if coming >= 0:
+            agents.next_plan[i] = -1
+            if agents.interrupt_key[i] != agents.plan_interrupt_key[i]:
+                counters[DROPPED_INTERRUPTED] += 1
+            elif not is_legal(agents, things, actions, targets, i, plans.action[coming, 0], plans.target[coming, 0]):
+                counters[DROPPED_ILLEGAL] += 1
+            else:
+                begin_plan(agents, plans, i, coming, 0, LLM, agents.entry[i], now, counters, life)
+                continue
+        if outcome == DONE and step + 1 < plans.length[plan]:
+            agents.step[i] = step + 1
+            counters[SECOND_STEPS] += step == 0
+            continue
+        if agents.entry[i] >= 0:
+            counters[LIVES] += 1
+            life[0] += now - agents.plan_start[i]
+        agents.last_plan[i] = plan
+        agents.plan[i], agents.step[i] = default_plan[agents.scope[i]], 0
+        agents.source[i], agents.entry[i], agents.fresh[i] = HEURISTIC, -1, 0
+        if agents.need[i] == NEED_NONE:
+            agents.need[i] = NEED_END if outcome == DONE else NEED_FAILED

@@ -1,0 +1,112 @@
+"""The situation cache in numbers: (scope, key) → entry, set-associative with 8 ways.
+
+An entry has a fixed place, the least recently used of a set makes room, and nothing is ever rebuilt: every operation
+touches eight entries at most, whatever the size. Entries with a request in flight stay.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+WAYS = 8
+WANTED, IN_FLIGHT = 1, 2
+
+
+class Entries(NamedTuple):
+    """Columns of the cache, one element an entry.
+
+    ``used``: tick of the last look-up, -1 for an empty entry. ``heuristic`` and ``model``: plan numbers, -1 for none.
+    ``demand``: look-ups that a heuristic had to serve since the last request. ``tier``: the highest tier among those.
+    ``blocked``: the tick before which no further request is made (a negative entry). ``arrival``: position in the batch of
+    plans being handed out, -1 for none. ``seen``: look-ups ever. ``flags``: WANTED, IN_FLIGHT.
+    """
+
+    scope: NDArray[np.int32]
+    key: NDArray[np.int64]
+    used: NDArray[np.int64]
+    heuristic: NDArray[np.int32]
+    model: NDArray[np.int32]
+    demand: NDArray[np.int32]
+    tier: NDArray[np.int32]
+    wanted_since: NDArray[np.int64]
+    blocked: NDArray[np.int64]
+    arrival: NDArray[np.int32]
+    seen: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+
+
+@njit(cache=True)
+def _first_way(scope: int, key: int, size: int) -> int:
+    h = np.uint64(key) ^ (np.uint64(scope) * np.uint64(0x9E3779B97F4A7C15))
+    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)  # the finaliser of splitmix64
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    h ^= h >> np.uint64(31)
+    return np.int64(h % np.uint64(size // WAYS)) * WAYS
+
+
+@njit(cache=True)
+def find(entries: Entries, scope: int, key: int) -> int:
+    """The entry of (scope, key), or -1."""
+    first = _first_way(scope, key, len(entries.key))
+    for e in range(first, first + WAYS):
+        if entries.used[e] >= 0 and entries.key[e] == key and entries.scope[e] == scope:
+            return e
+    return -1
+
+
+@njit(cache=True)
+def insert(entries: Entries, scope: int, key: int, tick: int) -> tuple[int, bool]:
+    """A fresh entry for (scope, key), which must have none, and whether another had to go. -1 if its set is all in flight."""
+    first = _first_way(scope, key, len(entries.key))
+    best = -1
+    for e in range(first, first + WAYS):
+        if entries.used[e] < 0:
+            best = e
+            break
+        if entries.flags[e] & IN_FLIGHT == 0 and (best < 0 or entries.used[e] < entries.used[best]):
+            best = e
+    if best < 0:
+        return -1, False
+    evicted = entries.used[best] >= 0
+    entries.scope[best], entries.key[best], entries.used[best] = scope, key, tick
+    entries.heuristic[best] = entries.model[best] = entries.arrival[best] = -1
+    entries.demand[best] = entries.tier[best] = 0
+    entries.blocked[best] = entries.seen[best] = entries.flags[best] = 0
+    entries.wanted_since[best] = tick
+    return best, evicted
+
+
+@njit(cache=True)
+def pick(entries: Entries, wanted: NDArray[np.int32], count: int, tick: int, stale: int) -> tuple[int, int]:
+    """Take the entry that most deserves a request out of ``wanted[:count]``: highest tier, most demand, oldest.
+
+    Entries that were evicted, or that nobody looked up for ``stale`` ticks, are dropped on the way.
+
+    Returns:
+        (entry or -1, the new count).
+    """
+    best, best_at, best_rank = -1, -1, np.int64(-1)
+    at = 0
+    while at < count:
+        e = wanted[at]
+        if entries.flags[e] & WANTED == 0 or entries.used[e] < tick - stale:
+            entries.flags[e] &= ~np.uint8(WANTED)
+            count -= 1
+            wanted[at] = wanted[count]
+            continue
+        if entries.blocked[e] <= tick:
+            demand = min(np.int64(entries.demand[e]), np.int64((1 << 24) - 1))
+            age = min(tick - entries.wanted_since[e], np.int64((1 << 24) - 1))
+            rank = (np.int64(entries.tier[e]) << 48) | (demand << 24) | age
+            if rank > best_rank:
+                best, best_at, best_rank = e, at, rank
+        at += 1
+    if best >= 0:
+        count -= 1
+        wanted[best_at] = wanted[count]
+        entries.flags[best] &= ~np.uint8(WANTED)
+    return best, count

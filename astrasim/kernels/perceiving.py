@@ -1,0 +1,167 @@
+"""Perception: who is near, by a grid of cells with rows sorted into them (a counting sort)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from . import FASTMATH
+
+INFINITY = np.float32(np.inf)
+
+
+class Grid(NamedTuple):
+    """Rows sorted by cell. Cell (cx, cy) holds ``row[start[cy * nx + cx] : start[cy * nx + cx + 1]]``, rising."""
+
+    start: NDArray[np.int32]
+    row: NDArray[np.int32]
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    bit: NDArray[np.uint64]
+    x0: float
+    y0: float
+    inverse_cell: float
+    nx: int
+    ny: int
+
+
+class PerceptTable(NamedTuple):
+    """Percepts over one table (agents or things), those of equal relation and radius merged into one channel.
+
+    ``mask[c, k]``: the kinds that an observer of kind k sees in channel c, one bit each. Columns are -1 where a channel
+    does not have that output; ``near_ref`` and ``weak_ref`` index references, the others float columns.
+    """
+
+    mask: NDArray[np.uint64]
+    radius: NDArray[np.float32]
+    near_ref: NDArray[np.int32]
+    near_distance: NDArray[np.int32]
+    count: NDArray[np.int32]
+    saturated: NDArray[np.int32]
+    cap: NDArray[np.int32]
+    weak_ref: NDArray[np.int32]
+    weak_distance: NDArray[np.int32]
+    weak_by: NDArray[np.int32]
+
+
+@njit(cache=True, fastmath=FASTMATH)
+def build_grid(f: NDArray[np.float32], kind: NDArray[np.int16], count: int, cell: float) -> Grid:
+    """Sort rows 0..count by cell. Columns 0 and 1 of ``f`` are x and y.
+
+    The cell grows until the grid has at most about four cells a row, however far apart the rows are. Rows whose position
+    is not finite go to the first cell; no distance to them is within any radius.
+    """
+    low_x = low_y = np.float32(3e38)
+    high_x = high_y = np.float32(-3e38)
+    for i in range(count):
+        x, y = f[0, i], f[1, i]
+        if abs(x) < 1e30 and abs(y) < 1e30:
+            low_x, high_x = min(low_x, x), max(high_x, x)
+            low_y, high_y = min(low_y, y), max(high_y, y)
+    if low_x > high_x:
+        low_x = low_y = high_x = high_y = np.float32(0)
+    width, height = np.float64(high_x) - low_x, np.float64(high_y) - low_y
+    cells = 4.0 * count + 1024.0
+    while (np.floor(width / cell) + 1.0) * (np.floor(height / cell) + 1.0) > cells:
+        cell *= 1.5
+    inverse = 1.0 / cell
+    nx, ny = int(width * inverse) + 1, int(height * inverse) + 1
+    start = np.zeros(nx * ny + 1, np.int32)
+    cell_of = np.empty(count, np.int32)
+    for i in range(count):
+        x, y = f[0, i], f[1, i]
+        c = 0
+        if abs(x) < 1e30 and abs(y) < 1e30:
+            c = min(int((y - low_y) * inverse), ny - 1) * nx + min(int((x - low_x) * inverse), nx - 1)
+        cell_of[i] = c
+        start[c + 1] += 1
+    for c in range(nx * ny):
+        start[c + 1] += start[c]
+    fill = start[:-1].copy()
+    row = np.empty(count, np.int32)
+    xs, ys = np.empty(count, np.float32), np.empty(count, np.float32)
+    bit = np.empty(count, np.uint64)
+    for i in range(count):
+        at = fill[cell_of[i]]
+        fill[cell_of[i]] = at + 1
+        row[at], xs[at], ys[at] = i, f[0, i], f[1, i]
+        bit[at] = np.uint64(1) << np.uint64(kind[i])
+    return Grid(start, row, xs, ys, bit, float(low_x), float(low_y), inverse, nx, ny)
+
+
+@njit(cache=True, fastmath=FASTMATH)
+def perceive(
+    f: NDArray[np.float32],
+    r: NDArray[np.int32],
+    kind: NDArray[np.int16],
+    uid: NDArray[np.int64],
+    order: NDArray[np.int32],
+    every: int,
+    phase: int,
+    grid: Grid,
+    seen_f: NDArray[np.float32],
+    same: bool,
+    percepts: PerceptTable,
+) -> None:
+    """Write the percepts of every ``every``-th agent, chosen by uid.
+
+    Args:
+        order: the agents' rows, in an order in which neighbours are near each other in memory.
+        seen_f: float columns of the table that ``grid`` sorts.
+        same: whether that is the observers' own table (nobody sees itself).
+    """
+    for o in range(len(order)):
+        i = order[o]
+        if every > 1 and (uid[i] + phase) % every != 0:
+            continue
+        x, y = f[0, i], f[1, i]
+        for c in range(len(percepts.radius)):
+            mask = percepts.mask[c, kind[i]]
+            if mask == 0:
+                continue
+            radius = percepts.radius[c]
+            limit = radius * radius
+            count = 0
+            # Distance and row in one integer: its least is the nearest, and the lower row of equals. The bits of a
+            # float32 that is not negative are in the order of its value.
+            nearest = np.int64(0x7FFFFFFFFFFFFFFF)
+            weak_by = percepts.weak_by[c]
+            weakest, weak_row, weak_d2 = INFINITY, -1, INFINITY
+            if abs(x) < 1e30 and abs(y) < 1e30:
+                x_low = min(max(int(np.floor((x - radius - grid.x0) * grid.inverse_cell)), 0), grid.nx)
+                x_high = min(int(np.floor((x + radius - grid.x0) * grid.inverse_cell)), grid.nx - 1)
+                y_low = min(max(int(np.floor((y - radius - grid.y0) * grid.inverse_cell)), 0), grid.ny)
+                y_high = min(int(np.floor((y + radius - grid.y0) * grid.inverse_cell)), grid.ny - 1)
+            else:
+                x_low, x_high, y_low, y_high = 0, -1, 0, -1
+            if x_low <= x_high:
+                for cy in range(y_low, y_high + 1):
+                    # Cells of one line are neighbours in memory: one run of candidates a line.
+                    for k in range(grid.start[cy * grid.nx + x_low], grid.start[cy * grid.nx + x_high + 1]):
+                        if grid.bit[k] & mask == 0:
+                            continue
+                        dx, dy = grid.x[k] - x, grid.y[k] - y
+                        d2 = dx * dx + dy * dy
+                        j = grid.row[k]
+                        if d2 <= limit and not (same and j == i):
+                            count += 1
+                            nearest = min(nearest, (np.int64(np.float32(d2).view(np.int32)) << 32) | j)
+                            if weak_by >= 0:
+                                value = seen_f[weak_by, j]
+                                if value < weakest or (value == weakest and (weak_row < 0 or j < weak_row)):
+                                    weakest, weak_row, weak_d2 = value, j, d2
+            if percepts.near_ref[c] >= 0:
+                found = count > 0
+                r[percepts.near_ref[c], i] = np.int32(nearest & 0xFFFFFFFF) if found else -1
+                f[percepts.near_distance[c], i] = (
+                    np.sqrt(np.int32(nearest >> 32).view(np.float32)) if found else INFINITY
+                )
+            if percepts.count[c] >= 0:
+                f[percepts.count[c], i] = min(count, percepts.cap[c])
+                f[percepts.saturated[c], i] = np.float32(count > percepts.cap[c])
+            if weak_by >= 0:
+                r[percepts.weak_ref[c], i] = weak_row
+                f[percepts.weak_distance[c], i] = np.sqrt(weak_d2)

@@ -1,0 +1,232 @@
+"""The planner's work on rows: who needs a plan, which plan fits, and handing out what arrived."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .columns import (
+    AT_AGENT,
+    AT_HOME,
+    AT_PLACE,
+    AT_RESOLVED,
+    AT_SELF,
+    CACHE,
+    DROPPED_ILLEGAL,
+    DROPPED_INTERRUPTED,
+    DROPPED_MOVED_ON,
+    DROPPED_ORDER,
+    HEURISTIC,
+    HITS,
+    HOME_X,
+    HOME_Y,
+    INTERRUPTED,
+    LIVES,
+    LLM,
+    MISSES,
+    NEED_INTERRUPT,
+    NEED_NONE,
+    NEED_ORDER,
+    RUNNING,
+    SECOND_STEPS,
+    SHARED,
+    UNCHANGED,
+    Actions,
+    Agents,
+    Plans,
+    Targets,
+    Things,
+    X,
+    Y,
+)
+from .lookup import IN_FLIGHT, WANTED, Entries, find
+
+
+@njit(cache=True)
+def is_legal(agents: Agents, things: Things, actions: Actions, targets: Targets, i: int, action: int, target: int) -> bool:
+    """Whether agent ``i`` could start this step now: its target is there, and every precondition holds.
+
+    A target found by the game's code is not known before the step starts; only the other preconditions count for it.
+    """
+    f = agents.f
+    for q in range(actions.need_column.shape[1]):
+        column = actions.need_column[action, q]
+        if column >= 0 and not f[column, i] >= actions.need_least[action, q]:
+            return False
+    column = actions.cooldown_column[action]
+    if column >= 0 and f[column, i] > 0:
+        return False
+    sort, index = targets.sort[target], targets.index[target]
+    if sort == AT_RESOLVED or sort == AT_SELF:
+        return True
+    if sort == AT_PLACE:
+        x, y = targets.x[target], targets.y[target]
+    elif sort == AT_HOME:
+        x, y = f[HOME_X, i], f[HOME_Y, i]
+    else:
+        j = agents.r[index, i]
+        if j < 0:
+            return False
+        if sort == AT_AGENT:
+            x, y = f[X, j], f[Y, j]
+        else:
+            if things.taken[j]:
+                return False
+            x, y = things.f[X, j], things.f[Y, j]
+        if actions.line_of_sight[action] and not f[targets.visible[target], i] > 0:
+            return False
+    dx, dy = x - f[X, i], y - f[Y, i]
+    return dx * dx + dy * dy <= actions.range[action] * actions.range[action]
+
+
+@njit(cache=True)
+def begin_plan(
+    agents: Agents, plans: Plans, i: int, plan: int, step: int, source: int, entry: int, now: float,
+    counters: NDArray[np.int64], life: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Put agent ``i`` at ``step`` of ``plan``. A running step is interrupted; the state machine's next move starts the new one."""
+    if agents.entry[i] >= 0:
+        counters[LIVES] += 1
+        life[0] += now - agents.plan_start[i]
+    if agents.state[i] == RUNNING:
+        agents.state[i] = INTERRUPTED
+    agents.plan[i], agents.step[i], agents.source[i], agents.entry[i] = plan, step, source, entry
+    agents.plan_key[i], agents.plan_interrupt_key[i] = agents.key[i], agents.interrupt_key[i]
+    agents.plan_start[i] = now
+    agents.need[i] = NEED_NONE
+    agents.next_plan[i] = -1
+    agents.fresh[i] = plans.from_model[plan]
+
+
+@njit(cache=True)
+def same_steps(plans: Plans, a: int, b: int) -> bool:
+    """Whether two plans have the same actions with the same targets."""
+    if a == b:
+        return True
+    if a < 0 or b < 0 or plans.length[a] != plans.length[b]:
+        return False
+    for s in range(plans.length[a]):
+        if plans.action[a, s] != plans.action[b, s] or plans.target[a, s] != plans.target[b, s]:
+            return False
+    return True
+
+
+@njit(cache=True)
+def collect_needs(need: NDArray[np.uint8], count: int, start: int, out: NDArray[np.int32]) -> int:
+    """Write the rows that need a plan to ``out``, from row ``start`` on and around; returns how many (at most len(out))."""
+    found = 0
+    for k in range(count):
+        i = start + k
+        if i >= count:
+            i -= count
+        if need[i] != NEED_NONE:
+            out[found] = i
+            found += 1
+            if found == len(out):
+                break
+    return found
+
+
+@njit(cache=True)
+def serve(
+    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries,
+    rows: NDArray[np.int32], first: int, last: int, default_plan: NDArray[np.int32],
+    wanted: NDArray[np.int32], wanted_count: int, unknown: NDArray[np.int32],
+    tick: int, now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
+) -> tuple[int, int]:  # fmt: skip
+    """Give each of ``rows[first:last]`` that still needs one a plan: the model's from the cache, else its heuristic's.
+
+    Rows whose situation has no heuristic plan yet go to ``unknown``; they keep their need.
+
+    Returns:
+        (number of unknown rows, new length of ``wanted``).
+    """
+    missing = 0
+    for k in range(first, last):
+        i = rows[k]
+        if agents.need[i] == NEED_NONE:
+            continue
+        e = find(entries, agents.scope[i], agents.key[i])
+        if e < 0 or entries.heuristic[e] < 0:
+            unknown[missing] = i
+            missing += 1
+            continue
+        old = agents.entry[i]
+        if old >= 0 and old != e and agents.source[i] == HEURISTIC and entries.flags[old] & IN_FLIGHT:
+            # It leaves a request behind that it waited for.
+            if agents.need[i] == NEED_ORDER:
+                counters[DROPPED_ORDER] += 1
+            elif agents.need[i] == NEED_INTERRUPT:
+                counters[DROPPED_INTERRUPTED] += 1
+            else:
+                counters[DROPPED_MOVED_ON] += 1
+        entries.used[e] = tick
+        entries.seen[e] += 1
+        plan = entries.model[e]
+        if plan >= 0:
+            if is_legal(agents, things, actions, targets, i, plans.action[plan, 0], plans.target[plan, 0]):
+                counters[HITS] += 1
+                counters[UNCHANGED] += same_steps(plans, plan, agents.last_plan[i])
+                fresh = not same_steps(plans, plan, agents.last_plan[i])
+                begin_plan(agents, plans, i, plan, 0, CACHE, e, now, counters, life)
+                agents.fresh[i] = fresh
+                continue
+            counters[DROPPED_ILLEGAL] += 1
+        else:
+            counters[MISSES] += 1
+            entries.demand[e] += 1
+            entries.tier[e] = max(entries.tier[e], agents.tier[i])
+            if entries.flags[e] & IN_FLIGHT:
+                counters[SHARED] += 1
+            elif entries.flags[e] & WANTED == 0 and wanted_count < len(wanted):
+                entries.flags[e] |= WANTED
+                entries.wanted_since[e] = tick
+                wanted[wanted_count] = e
+                wanted_count += 1
+        plan = entries.heuristic[e]
+        step = 0
+        while step < plans.length[plan] and not is_legal(
+            agents, things, actions, targets, i, plans.action[plan, step], plans.target[plan, step]
+        ):
+            step += 1
+        if step == plans.length[plan]:
+            plan, step = default_plan[agents.scope[i]], 0
+        begin_plan(agents, plans, i, plan, step, HEURISTIC, e, now, counters, life)
+    return missing, wanted_count
+
+
+@njit(cache=True)
+def hand_out(
+    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries,
+    first: int, last: int, arrived_entry: NDArray[np.int32], arrived_plan: NDArray[np.int32],
+    now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Give the plans that arrived to those of the rows first..last that wait for them and that they still fit.
+
+    An agent waits if it runs the heuristic's plan for that very situation. The plan takes over at once if the running
+    action lets it, else when its step ends.
+    """
+    for i in range(first, last):
+        e = agents.entry[i]
+        if e < 0 or agents.source[i] != HEURISTIC:
+            continue
+        a = entries.arrival[e]
+        if a < 0 or arrived_entry[a] != e or agents.need[i] == NEED_ORDER:
+            continue
+        if entries.key[e] != agents.plan_key[i] or entries.scope[e] != agents.scope[i]:
+            continue  # the entry was used anew for another situation since this agent took its plan there
+        if agents.interrupt_key[i] != agents.plan_interrupt_key[i]:
+            counters[DROPPED_INTERRUPTED] += 1
+            continue
+        plan = arrived_plan[a]
+        if not is_legal(agents, things, actions, targets, i, plans.action[plan, 0], plans.target[plan, 0]):
+            counters[DROPPED_ILLEGAL] += 1
+            continue
+        if same_steps(plans, plan, agents.plan[i]):
+            counters[UNCHANGED] += 1
+            agents.plan[i], agents.source[i] = plan, LLM  # it does what the model wants already: no need to start again
+        elif agents.state[i] == RUNNING and not actions.interruptible[plans.action[agents.plan[i], agents.step[i]]]:
+            agents.next_plan[i] = plan
+        else:
+            begin_plan(agents, plans, i, plan, 0, LLM, e, now, counters, life)

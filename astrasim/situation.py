@@ -1,0 +1,57 @@
+"""A situation as game code meets it: in a heuristic, in ``sim.situation(agent)`` and in ``sim.why(agent)``."""
+
+from __future__ import annotations
+
+from .vocabulary import Scope, Vocabulary
+
+
+class Situation:
+    """All features of one agent at one moment, as buckets. ``situation.danger`` is the bucket of feature ``danger``.
+
+    Attributes:
+        scope: what else a plan for it depends on.
+        key: the buckets packed into one integer.
+        vector: for the situation of one agent, each of its kind's features as a float in 0 to 1; empty where the
+            situation stands for all agents with this key (in a heuristic).
+    """
+
+    __slots__ = ("_buckets", "_vocabulary", "key", "scope", "vector")
+
+    def __init__(self, vocabulary: Vocabulary, scope: Scope, key: int, vector: tuple[float, ...] = ()) -> None:
+        self._vocabulary, self.scope, self.key, self.vector = vocabulary, scope, key, vector
+        self._buckets: dict[str, int] | None = None
+
+    @property
+    def buckets(self) -> dict[str, int]:
+        """The bucket of each feature of this kind of agent."""
+        if self._buckets is None:
+            self._buckets = self._vocabulary.buckets(self.scope.kind, self.key)
+        return self._buckets
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The phrase of each feature's bucket."""
+        return self._vocabulary.words(self.scope.kind, self.key)
+
+    @property
+    def kind(self) -> str:
+        return self.scope.kind
+
+    @property
+    def role(self) -> str:
+        return self.scope.role
+
+    @property
+    def order(self) -> str:
+        return self.scope.order
+
+    def __getattr__(self, name: str) -> int:
+        try:
+            return self.buckets[name]
+        except KeyError:
+            raise AttributeError(
+                f"{self.scope.kind} has no feature {name!r}; it has: {', '.join(self.buckets) or 'none'}"
+            ) from None
+
+    def __repr__(self) -> str:
+        return f"Situation({self.scope.kind}, key {self.key}: {'; '.join(self.words)})"

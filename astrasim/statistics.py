@@ -1,0 +1,128 @@
+"""Figures of a running simulation, as documented tuples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cache import CacheStatistics
+
+
+class Percentiles(NamedTuple):
+    """Of the values in the window; all 0.0 if there were none."""
+
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+
+class Window:
+    """The last ``size`` values, in fixed memory."""
+
+    def __init__(self, size: int) -> None:
+        self._values: NDArray[np.float64] = np.zeros(size)
+        self.count = 0
+
+    def add(self, value: float) -> None:
+        self._values[self.count % len(self._values)] = value
+        self.count += 1
+
+    def clear(self) -> None:
+        self.count = 0
+
+    def percentiles(self) -> Percentiles:
+        values = self._values[: min(self.count, len(self._values))]
+        if not len(values):
+            return Percentiles(0.0, 0.0, 0.0, 0.0)
+        p50, p95, p99 = np.percentile(values, [50, 95, 99])
+        return Percentiles(float(p50), float(p95), float(p99), float(values.max()))
+
+
+@dataclass(slots=True)
+class RequestCounts:
+    """What became of requests. ``refused``: the gateway had no room or was not ready; ``late``: answers nobody waited for."""
+
+    sent: int = 0
+    answered: int = 0
+    failed: int = 0
+    rejected: int = 0
+    refused: int = 0
+    late: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+class Planning(NamedTuple):
+    """Milliseconds of planning a tick, over the last 4096 ticks; ``units`` of work in the last tick."""
+
+    ms: Percentiles
+    budget_ms: float
+    overruns: int
+    units: int
+
+
+class Requests(NamedTuple):
+    """``shared``: agents that came to a situation which was already asked about. ``reasons`` counts failures."""
+
+    sent: int
+    answered: int
+    failed: int
+    rejected: int
+    refused: int
+    late: int
+    shared: int
+    in_flight: int
+    latency_ms: Percentiles
+    reasons: dict[str, int]
+
+
+class Lookups(NamedTuple):
+    """Agents that needed a plan: ``exact_hits`` took a model's plan from the cache, ``misses`` the heuristic's."""
+
+    exact_hits: int
+    misses: int
+
+
+class AgentTicks(NamedTuple):
+    """Shares of all agent-ticks spent on plans from each source; they add up to 1 (or are all 0)."""
+
+    llm: float
+    cache: float
+    heuristic: float
+
+
+class PlanUse(NamedTuple):
+    """``applied``: model plans that ran at least one step, once an agent. ``unchanged``: those equal to the plan before.
+
+    ``dropped``: by reason, plans that came for an agent and did not fit any more (illegal: its first step could not
+    start; interrupted: an interrupt feature had changed; moved_on: its plan had ended; order: it has a new order).
+    ``second_step_share``: of the plans that ended, how many had reached their second step.
+    """
+
+    applied: int
+    unchanged: int
+    dropped: dict[str, int]
+    ended: int
+    mean_life_s: float
+    second_step_share: float
+
+
+class Statistics(NamedTuple):
+    """All figures since the simulation began, or since ``reset_stats``."""
+
+    ticks: int
+    agents: int
+    tick_ms: Percentiles
+    planning: Planning
+    requests: Requests
+    lookups: Lookups
+    cache: CacheStatistics
+    agent_ticks: AgentTicks
+    plans: PlanUse
+    steps_failed: int
+    errors: dict[str, int]
+    gateway: str

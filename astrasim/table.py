@@ -1,0 +1,219 @@
+"""Columns that own the hot state of agents (and of things): one row each, rows dense, one contiguous array a field.
+
+Three sorts of column:
+
+* ``f`` float32 (columns, capacity): positions, health, percepts, whatever the game adds. One block, so that a kernel
+  can read a column whose number it finds in a table.
+* ``r`` int32 (references, capacity): rows of other agents or things, -1 for none. Kept right when rows move.
+* ``b`` uint8 (features, capacity): the bucket in which each feature of an agent stands.
+* fixed columns, attributes of the table (``kind``, ``uid``, and the planner's for agents).
+
+A row is no identity: when an agent dies, the last row moves into its place. The identity is the handle, or its ``uid``,
+a number that is never used again.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DomainError
+from .kernels.rows import remap_references
+
+if TYPE_CHECKING:
+    from .agents import Handle
+
+UNKNOWN_BUCKET = 255
+"""The bucket of a feature that was never looked at: it has no hysteresis yet."""
+
+Fixed = tuple[str, Any, int]
+"""A fixed column: its name, dtype and the value of a new row."""
+
+
+class Table:
+    """Rows of one sort of entity.
+
+    Args:
+        what: ``"agent"`` or ``"thing"``, for messages.
+        floats: names of the float columns, with the value of a new row.
+        references: names of the reference columns.
+        fixed: further columns (name, dtype, value of a new row).
+        buckets: rows of the block ``b``.
+        capacity: rows to begin with; doubles when full.
+    """
+
+    f: NDArray[np.float32]
+    r: NDArray[np.int32]
+    b: NDArray[np.uint8]
+    kind: NDArray[np.int16]
+    uid: NDArray[np.int64]
+
+    def __init__(
+        self,
+        what: str,
+        floats: dict[str, float],
+        references: Sequence[str] = (),
+        fixed: Iterable[Fixed] = (),
+        buckets: int = 0,
+        capacity: int = 1024,
+    ) -> None:
+        self.what = what
+        self.float_index = {name: i for i, name in enumerate(floats)}
+        self.reference_index = {name: i for i, name in enumerate(references)}
+        self.defaults = np.array(list(floats.values()), dtype=np.float32)
+        self.fixed: tuple[Fixed, ...] = (("kind", np.int16, 0), ("uid", np.int64, 0), *fixed)
+        self._buckets = max(1, buckets)
+        self.handles: list[Handle] = []
+        self.count = 0
+        self.generation = 0
+        """Goes up whenever rows moved or arrays were replaced: anything that kept a row or an array looks again."""
+        self.kind_names: tuple[str, ...] = ()
+        self.refers_to: list[Table] = []
+        """For each reference column, the table that its rows are of."""
+        self.tick_s = 1 / 60
+        self._next_uid = 1
+        self._views: list[weakref.ref[NDArray[Any]]] = []
+        self._allocate(max(1, capacity))
+
+    @property
+    def capacity(self) -> int:
+        return int(self.f.shape[1])
+
+    def _allocate(self, capacity: int) -> None:
+        self.f = np.zeros((len(self.float_index), capacity), dtype=np.float32)
+        self.r = np.full((max(1, len(self.reference_index)), capacity), -1, dtype=np.int32)
+        self.b = np.full((self._buckets, capacity), UNKNOWN_BUCKET, dtype=np.uint8)
+        for name, dtype, _ in self.fixed:
+            setattr(self, name, np.zeros(capacity, dtype=dtype))
+
+    def _arrays(self) -> list[NDArray[Any]]:
+        return [self.f, self.r, self.b, *(getattr(self, name) for name, _, _ in self.fixed)]
+
+    def _grow(self, capacity: int) -> None:
+        count, old = self.count, self._arrays()
+        self._allocate(capacity)
+        for new, array in zip(self._arrays(), old, strict=True):
+            new[..., :count] = array[..., :count]
+        # Whoever kept one of the old arrays would write into nowhere: let that raise instead.
+        for array in [*old, *(view for ref in self._views if (view := ref()) is not None)]:
+            array.flags.writeable = False
+        self._views.clear()
+        self.generation += 1
+
+    # Rows
+
+    def add(self, handles: Sequence[Handle], kind: int, columns: dict[str, Any]) -> slice:
+        """Append one row a handle.
+
+        Args:
+            columns: values for float columns, a number or an array of shape (len(handles),) each.
+
+        Raises:
+            DomainError: for a column that does not exist or an array of another length. Nothing is added then.
+        """
+        size = len(handles)
+        values = {self._float(name): self._checked(name, value, size) for name, value in columns.items()}
+        if self.count + size > self.capacity:
+            self._grow(max(self.capacity * 2, self.count + size))
+        rows = slice(self.count, self.count + size)
+        self.f[:, rows] = self.defaults[:, None]
+        self.r[:, rows] = -1
+        self.b[:, rows] = UNKNOWN_BUCKET
+        for name, _, initial in self.fixed:
+            getattr(self, name)[rows] = initial
+        for index, value in values.items():
+            self.f[index, rows] = value
+        self.kind[rows] = kind
+        self.uid[rows] = np.arange(self._next_uid, self._next_uid + size)
+        for row, handle in enumerate(handles, start=self.count):
+            handle._attach(self, row, self._next_uid)
+            self._next_uid += 1
+        self.handles.extend(handles)
+        self.count += size
+        return rows
+
+    def _checked(self, name: str, value: Any, size: int) -> NDArray[np.float32]:
+        try:
+            array = np.asarray(value, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise DomainError(f"{self.what} column {name!r}: {value!r} is no number and no array of numbers") from None
+        if array.shape not in ((), (size,)):
+            raise DomainError(f"{self.what} column {name!r}: shape {array.shape}, expected () or ({size},)")
+        if not np.isfinite(array).all():
+            raise DomainError(f"{self.what} column {name!r}: {value!r} has values that are not finite")
+        return array
+
+    def _float(self, name: str) -> int:
+        if name not in self.float_index:
+            raise DomainError(
+                f"{self.what}s have no column {name!r}; they have: {', '.join(self.float_index)}. "
+                f"A game adds one with domain.column({name!r}, default=...)"
+            )
+        return self.float_index[name]
+
+    def remove(self, rows: Sequence[int], referrers: Sequence[tuple[NDArray[np.int32], int]]) -> None:
+        """Delete ``rows``; the last rows move into the gaps, and references follow them.
+
+        Args:
+            rows: distinct rows.
+            referrers: reference columns that point into this table, as (column, number of rows in use).
+        """
+        gone = np.array(sorted(rows), dtype=np.int64)
+        if not len(gone):
+            return
+        before, after = self.count, self.count - len(gone)
+        holes = gone[gone < after]
+        movers = np.setdiff1d(np.arange(after, before), gone[gone >= after], assume_unique=True)
+        for row in gone.tolist():
+            self.handles[row]._detach()
+        if len(holes):
+            for array in self._arrays():
+                array[..., holes] = array[..., movers]
+            for hole, mover in zip(holes.tolist(), movers.tolist(), strict=True):
+                handle = self.handles[mover]
+                self.handles[hole] = handle
+                handle._row = hole
+        del self.handles[after:]
+        self.count = after
+        self.generation += 1
+        moved = np.arange(before, dtype=np.int32)
+        moved[gone] = -1
+        moved[movers] = holes
+        for column, count in referrers:
+            remap_references(column, min(count, column.shape[0]), moved)
+
+    # What users see
+
+    def column(self, name: str) -> NDArray[Any]:
+        """The values of a column for the rows now alive, shape (count,); writing to it writes to the agents.
+
+        Hold it no longer than a tick: after the next growth of the table it is read-only, and writing raises.
+
+        Raises:
+            DomainError: if there is no such column.
+        """
+        if name in self.reference_index:
+            view: NDArray[Any] = self.r[self.reference_index[name], : self.count]
+        elif any(name == fixed for fixed, _, _ in self.fixed):
+            view = getattr(self, name)[: self.count]
+        else:
+            view = self.f[self._float(name), : self.count]
+        if len(self._views) >= 64:
+            self._views = [ref for ref in self._views if ref() is not None]
+        self._views.append(weakref.ref(view))
+        return view
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        if name.startswith("_") or "float_index" not in self.__dict__:
+            raise AttributeError(name)
+        try:
+            return self.column(name)
+        except DomainError as error:
+            raise AttributeError(str(error)) from None
+
+    def __len__(self) -> int:
+        return self.count

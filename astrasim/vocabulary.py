@@ -1,0 +1,129 @@
+"""The part of a domain that a model's side needs: names, words, buckets and limits, and nothing that can run.
+
+The game process derives a :class:`Vocabulary` from its :class:`~astrasim.domain.Domain` and sends it to the gateway
+process once. After that a request is three integers (request, scope, key), because everything that a prompt says is a
+function of scope and key. Both processes read the same declaration, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from pydantic import BaseModel, ConfigDict
+
+PROMPT_VERSION = "1"
+MAX_STEPS = 8
+MAX_KEY = 2**62
+ORDER_MAX_CHARS = 200
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FeatureWords(_Frozen):
+    """One feature as a model sees it: a word for each bucket. ``kinds`` are the kinds of agent that have it."""
+
+    name: str
+    kinds: tuple[str, ...]
+    words: tuple[str, ...]
+    interrupt: bool = False
+
+
+class ActionWords(_Frozen):
+    """One action as a model sees it. ``seconds`` is how long a step lasts if the plan does not say."""
+
+    name: str
+    kinds: tuple[str, ...]
+    targets: tuple[str, ...]
+    seconds: float
+    about: str = ""
+
+
+class Scope(_Frozen):
+    """What must be equal before a plan may be shared between two agents.
+
+    ``order`` is the player's order, normalised by :func:`normalise_order` ("" for none). ``actions`` are the names of
+    the actions that the role may use.
+    """
+
+    kind: str
+    role: str
+    persona: str
+    order: str
+    actions: tuple[str, ...]
+    domain: str
+    ruleset: str
+    model: str
+    prompt_version: str = PROMPT_VERSION
+
+
+class Vocabulary(_Frozen):
+    """A domain's words, as both processes know them. Indexes into ``actions`` and ``targets`` are what plans carry."""
+
+    domain: str
+    ruleset: str
+    kinds: tuple[str, ...]
+    features: tuple[FeatureWords, ...]
+    actions: tuple[ActionWords, ...]
+    targets: tuple[str, ...]
+    min_seconds: float
+    max_seconds: float
+
+    @cached_property
+    def action_index(self) -> dict[str, int]:
+        return {action.name: i for i, action in enumerate(self.actions)}
+
+    @cached_property
+    def target_index(self) -> dict[str, int]:
+        return {target: i for i, target in enumerate(self.targets)}
+
+    @cached_property
+    def _features_of(self) -> dict[str, tuple[tuple[int, int, int], ...]]:
+        packed = {}
+        for kind in self.kinds:
+            multiplier, rows = 1, []
+            for index, feature in enumerate(self.features):
+                if kind in feature.kinds:
+                    rows.append((index, multiplier, len(feature.words)))
+                    multiplier *= len(feature.words)
+            packed[kind] = tuple(rows)
+        return packed
+
+    def packing(self, kind: str) -> tuple[tuple[int, int, int], ...]:
+        """How a key of ``kind`` is packed: (feature index, multiplier, number of buckets), a mixed radix number."""
+        return self._features_of[kind]
+
+    def key_space(self, kind: str) -> int:
+        """How many different keys an agent of ``kind`` can have."""
+        rows = self.packing(kind)
+        return rows[-1][1] * rows[-1][2] if rows else 1
+
+    def pack(self, kind: str, buckets: dict[str, int]) -> int:
+        """The key of the situation in which each feature stands in the bucket given (bucket 0 where none is given)."""
+        return sum(buckets.get(self.features[i].name, 0) * multiplier for i, multiplier, _ in self.packing(kind))
+
+    def buckets(self, kind: str, key: int) -> dict[str, int]:
+        """The bucket of each feature of ``kind`` in the situation ``key``; the inverse of :meth:`pack`."""
+        return {self.features[i].name: key // multiplier % count for i, multiplier, count in self.packing(kind)}
+
+    def words(self, kind: str, key: int) -> tuple[str, ...]:
+        """The situation in words, one phrase a feature, in the order of declaration."""
+        return tuple(self.features[i].words[key // m % count] for i, m, count in self.packing(kind))
+
+    def interrupt_key(self, kind: str, key: int) -> int:
+        """``key`` with every feature that is no ``interrupt`` set to bucket 0: what must stay equal while a plan runs."""
+        return sum(key // m % count * m for i, m, count in self.packing(kind) if self.features[i].interrupt)
+
+    def steps_of(self, scope: Scope) -> tuple[tuple[ActionWords, tuple[str, ...]], ...]:
+        """The actions that ``scope`` may use, each with its targets, in the order of declaration."""
+        return tuple((a, a.targets) for a in self.actions if a.name in scope.actions)
+
+
+def normalise_order(text: str) -> str:
+    """An order as it enters a scope: one line, single spaces, lower case, at most 200 characters.
+
+    Control characters are dropped, so that what a player typed stays one delimited line of data in a prompt.
+    """
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(printable.lower().split())[:ORDER_MAX_CHARS].rstrip()

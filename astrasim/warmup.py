@@ -1,0 +1,60 @@
+"""Loads every kernel before the first frame. The first time on a machine that compiles them, and says so."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+
+import esper
+
+from .domain import Domain
+from .settings import Settings
+
+NOTICE_AFTER_S = 1.0
+WORLD = "astrasim warm-up"
+
+
+@functools.cache
+def warm_up() -> None:
+    """Run a few ticks of a small world that uses every kernel; once a process.
+
+    Kernels have one signature whatever the domain, so what this loads serves every simulation.
+    """
+    notice = threading.Timer(NOTICE_AFTER_S, _notice)
+    notice.start()
+    world = esper.current_world
+    try:
+        esper.switch_world(WORLD)
+        _run()
+    finally:
+        notice.cancel()
+        esper.switch_world(world)
+        esper.delete_world(WORLD)
+
+
+def _notice() -> None:
+    print("astrasim: compiling its kernels, once on this machine (10 to 60 s) ...", file=sys.stderr, flush=True)
+
+
+def _run() -> None:
+    from .simulation import Simulation  # here, because a simulation warms up when it is made
+
+    domain = Domain("warmup", ["a", "b"], size=(10, 10))
+    domain.thing("pack", amount=1)
+    domain.percept("foe", nearest="b", seen_by="a", radius=5, line_of_sight=True)
+    domain.percept("pack_near", nearest="pack", radius=5)
+    domain.feature("danger", column="foe_distance", edges=[2], words=["near", "far"], interrupt=True)
+    domain.stock("attack", targets=["foe"], damage=1, range=3)
+
+    settings = Settings(model="none", warmup=False, capacity=8, cache_entries=64, budget_ms=1000)
+    with Simulation(domain, settings) as sim:
+        agents = [*sim.spawn_many("a", 3, x=1), *sim.spawn_many("b", 3, x=2)]
+        sim.add_thing("pack", 1, 1)
+        for _ in range(3):
+            sim.tick()
+        sim.remove(agents[0])
+        sim.tick()
+        sim.why(agents[1])
+        sim.planner.cache.pick(0, 1.0)
+        sim.planner.hand_out_all([(0, 0)], sim.columns(), sim.thing_columns(), sim.agents.count)

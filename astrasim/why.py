@@ -1,0 +1,91 @@
+"""``sim.why(agent)``: everything that led to what an agent does, in plain words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .kernels.columns import NEED_END, NEED_FAILED, NEED_INTERRUPT, NEED_ORDER
+from .kernels.lookup import IN_FLIGHT, WANTED
+from .kernels.planning import is_legal
+from .plans import Source
+from .prompts import json_prompt
+from .steps import Status
+
+if TYPE_CHECKING:
+    from .agents import Agent
+    from .simulation import Simulation
+
+_NEEDS = {NEED_END: "its plan ended", NEED_INTERRUPT: "an interrupt feature changed", NEED_FAILED: "a step failed",
+          NEED_ORDER: "it has a new order"}  # fmt: skip
+_SOURCES = {
+    Source.LLM: "LLM: the model made it for this situation while the agent waited",
+    Source.CACHE: "CACHE: the model made it for this situation earlier",
+    Source.HEURISTIC: "HEURISTIC: made without the model",
+}
+
+
+def explain(sim: Simulation, agent: Agent) -> str:
+    """The text behind ``sim.why``."""
+    row, table, planner = agent.row, sim.agents, sim.planner
+    situation = sim.situation(agent)
+    scope = situation.scope
+    prompt = json_prompt(sim.compiled.vocabulary, scope, situation.key)
+    plan = planner.plans[int(table.plan[row])]
+    step, status = int(table.step[row]), Status(int(table.state[row]))
+    source = Source(int(table.source[row]))
+    lines = [
+        f"{agent!r}, role {scope.role}, at ({agent.x:.1f}, {agent.y:.1f})",
+        f"situation {situation.key}: {'; '.join(situation.words) or 'no features'}",
+        f"order: {scope.order or 'none'}",
+        f"legal now: {', '.join(_legal_steps(sim, row)) or 'nothing'}",
+        f"plan: {plan}",
+        f"step {step + 1} of {len(plan.steps)}: {plan.steps[step]}, {status.name}, for {float(table.elapsed[row]):.1f} s",
+        f"source: {_SOURCES[source]}" + ("; the role's default plan" if table.entry[row] < 0 else ""),
+        f"planned {sim.time - float(table.plan_start[row]):.1f} s ago",
+    ]
+    if int(table.need[row]):
+        lines.append(f"waits for the planner: {_NEEDS[int(table.need[row])]}")
+    if int(table.next_plan[row]) >= 0:
+        lines.append(f"next, when this step ends: {planner.plans[int(table.next_plan[row])]}")
+    lines += ["", *_model_lines(sim, row, situation.key), "", "prompt, system:", prompt.system, "prompt, user:", prompt.user]
+    return "\n".join(lines)
+
+
+def _model_lines(sim: Simulation, row: int, key: int) -> list[str]:
+    planner = sim.planner
+    if planner.gateway is None:
+        return [f"model: none ({sim.model_reason})"]
+    lines = [f"model: {sim.model_tag}; gateway: {planner.gateway.describe()}"]
+    scope_id = int(sim.agents.scope[row])
+    entry = planner.cache.find(scope_id, key)
+    if entry < 0:
+        return [*lines, "this situation: no agent has needed a plan in it yet"]
+    entries = planner.cache.entries
+    if entries.model[entry] >= 0:
+        lines.append(f"this situation: the model's plan is: {planner.plans[int(entries.model[entry])]}")
+    elif entries.flags[entry] & IN_FLIGHT:
+        lines.append("this situation: the model has been asked")
+    elif entries.blocked[entry] > sim.ticks:
+        wait_s = (int(entries.blocked[entry]) - sim.ticks) * sim.settings.tick_s
+        lines.append(f"this situation: the last request failed; not asked again for {wait_s:.1f} s")
+    elif entries.flags[entry] & WANTED:
+        lines.append("this situation: waits for its turn to be asked")
+    else:
+        lines.append("this situation: the model has not been asked")
+    raw = planner.raw.get((scope_id, key))
+    return [*lines, f"raw answer: {raw}"] if raw is not None else lines
+
+
+def _legal_steps(sim: Simulation, row: int) -> list[str]:
+    agents, things = sim.columns(), sim.thing_columns()
+    vocabulary, tables = sim.compiled.vocabulary, sim.compiled
+    scope = sim.planner.scopes[int(sim.agents.scope[row])]
+    return [
+        f"{action.name} {target}"
+        for action, targets in vocabulary.steps_of(scope)
+        for target in targets
+        if is_legal(
+            agents, things, tables.actions, tables.targets, row,
+            vocabulary.action_index[action.name], vocabulary.target_index[target],
+        )
+    ]  # fmt: skip
