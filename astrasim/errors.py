@@ -7,6 +7,7 @@ AstraSimError
  ├── AgentGone            a handle was used after its agent or thing was deleted
  ├── TransitionError      a request or a step was moved along a way that its state machine does not have
  ├── PlanRejected         a plan (a model's or a heuristic's) breaks the domain's rules; ``reason`` is one word
+ ├── WeightsError         a model's weights could not be fetched
  └── ActionError          an action or feature written by the game raised (only raised in strict mode)
 """
 
@@ -49,6 +50,10 @@ class PlanRejected(AstraSimError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class WeightsError(AstraSimError):
+    """The weights could not be fetched. The message says why, and how to go on without."""
 
 
 class ActionError(AstraSimError):

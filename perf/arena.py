@@ -58,10 +58,13 @@ def _features(arena: Domain, side: float) -> None:
     arena.feature("friend_count", column="friends", edges=[1, 4, 12],
                   words=["no friends around", "a few friends around", "many friends around", "friends everywhere"])
     arena.feature("weapon", column="attack_cooldown", edges=[0.05], words=["weapon ready", "weapon not ready yet"])
-    arena.feature("ammunition", column="ammo", edges=[1, 4], words=["no ammunition", "little ammunition", "enough ammunition"])
+    arena.feature("ammunition", column="ammo", edges=[1, 4],
+                  words=["no ammunition", "little ammunition", "enough ammunition"])
     arena.feature("stamina_left", column="stamina", edges=[20, 60], words=["exhausted", "tired", "rested"])
 
-    @arena.feature(edges=[0.12, 0.35], words=["at the flag", "not far from the flag", "far from the flag"], vectorised=True)
+    near_and_far = ["at the flag", "not far from the flag", "far from the flag"]
+
+    @arena.feature(edges=[0.12, 0.35], words=near_and_far, vectorised=True)
     def flag_distance(me: Rows) -> NDArray[Any]:
         return np.hypot(me.x - side / 2, me.y - side / 2) / side
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import weights
+from ..gateway import weights
 from . import processes
 
 MODEL = "SmolLM2-135M-Instruct"
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m astrasim.perf.smollm_server", description="A small real model.")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one (default)")
-    parser.add_argument("--api-key", help=f"the key to ask for (default: {_KEY_VARIABLE}, or a new one, printed)")
+    parser.add_argument("--api-key", help=f"the key to ask for (default: {_KEY_VARIABLE}, or a new one)")
     parser.add_argument("--weights", type=Path, help="the .gguf file (default: the user's cache, fetched if need be)")
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1), help="all cores but one")
     parser.add_argument("--parallel", type=int, default=2, help="requests answered at once (default 2)")
@@ -108,13 +108,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         file = options.weights or weights.find_or_fetch()
     except weights.WeightsError as error:
         raise SystemExit(str(error)) from None
-    given = options.api_key or os.environ.get(_KEY_VARIABLE)
-    key = given or secrets.token_urlsafe(24)
+    key = options.api_key or os.environ.get(_KEY_VARIABLE) or secrets.token_urlsafe(24)
     server, url = serve(
         file, key, port=options.port, threads=options.threads, parallel=options.parallel, context=options.context
     )
-    if not given:
-        print(f"smollm server wants the key {key}", flush=True)
+    if not options.exit_with_parent:
+        print("For AstraSim, in another terminal:", flush=True)
+        print(f"  export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={key}")
+        print(f"  export ASTRASIM_MODEL_NAME={MODEL} ASTRASIM_MAX_IN_FLIGHT={options.parallel}", flush=True)
     processes.announce("smollm server", url)
     try:
         while True:  # an endless wait could not be interrupted on Windows

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astrasim.perf.processes import ServerStartError, server_process
-from astrasim.perf.stub_server import SchemaError, check, draw, stub_server
+from astrasim.perf.stub_plans import SchemaError, check, draw
+from astrasim.perf.stub_server import stub_server
 
 STEPS = {
     "flee": {"target": {"enum": ["threat"]}, "seconds": {"type": "integer", "minimum": 1, "maximum": 8}},

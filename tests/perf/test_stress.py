@@ -1,0 +1,66 @@
+"""The stress run, small, by the command that users type."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FIELDS = {
+    "agents", "every", "frames", "seconds", "draw", "model", "seed", "frame_ms", "missed", "sustained", "planning_ms",
+    "requests",    "latency_ms", "cache", "agent_ticks", "plans", "rss_mb", "machine", "settings",
+}  # fmt: skip
+
+
+def stress(tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    out = tmp_path / "out.json"
+    command = [sys.executable, "-c", "from astrasim.cli import run; run()", "stress", *arguments, "--json", str(out)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    figures: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return figures
+
+
+def test_plans_of_the_stub_arrive_and_are_used(tmp_path: Path) -> None:
+    figures = stress(tmp_path, "--agents", "300", "--frames", "300", "--rate", "40", "--control")
+    assert figures.keys() >= FIELDS
+    assert figures["requests"]["answered"] > 50
+    assert figures["requests"]["failed"] == figures["requests"]["rejected"] == 0
+    assert figures["plans"]["applied"] > 0
+    assert figures["agent_ticks"]["llm"] > 0 and figures["agent_ticks"]["cache"] > 0
+    assert sum(figures["agent_ticks"].values()) == pytest.approx(1, abs=1e-3)
+    assert 100 <= figures["latency_ms"]["p50"] <= 2000
+    assert figures["control"]["model"] == "none"
+    assert figures["control"]["requests"]["sent"] == 0
+    assert figures["control"]["agent_ticks"]["heuristic"] == 1
+
+
+def test_killing_the_gateway_half_way_loses_requests_but_not_the_run(tmp_path: Path) -> None:
+    figures = stress(tmp_path, "--agents", "300", "--frames", "600", "--rate", "100", "--kill-gateway")
+    assert figures["requests"]["reasons"].get("gateway_lost", 0) > 0
+    assert figures["requests"]["answered"] > 100
+    assert "ready" in figures["gateway"], "it was started again"
+
+
+def test_nobody_at_all_is_a_run_too(tmp_path: Path) -> None:
+    assert stress(tmp_path, "--agents", "0", "--frames", "30", "--model", "none")["agents"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--stub-latency-ms", "fast"], "LOW:HIGH"),
+        (["--model", "gpt"], "no model 'gpt'"),
+        (["--agents", "-1"], "agents"),
+    ],
+)
+def test_wrong_arguments_are_explained(arguments: list[str], words: str) -> None:
+    command = [sys.executable, "-c", "from astrasim.cli import run; run()", "stress", *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,43 @@
+"""What README says is what there is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(marker: str) -> str:
+    found = re.search(rf"<!-- {marker} -->\n```\w+\n(.*?)```", README, re.DOTALL)
+    assert found, f"README has no code block marked {marker}"
+    return found.group(1)
+
+
+def test_the_forty_line_game_in_the_readme_is_the_one_in_demos() -> None:
+    game = block("meadow")
+    assert game == (ROOT / "demos" / "meadow.py").read_text(encoding="utf-8")
+    assert len(game.splitlines()) <= 40
+
+
+def test_the_forty_line_game_runs_as_written(tmp_path: Path) -> None:
+    script = tmp_path / "meadow.py"
+    script.write_text(block("meadow"), encoding="utf-8")
+    done = subprocess.run([sys.executable, script], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert "600 frames in" in done.stdout
+    assert "source: " in done.stdout
+
+
+def test_every_module_that_the_readme_runs_exists() -> None:
+    for module in re.findall(r"python -m (astrasim[\w.]*)", README):
+        subprocess.run([sys.executable, "-P", "-m", module, "--help"], check=True, capture_output=True, timeout=60)
+
+
+def test_every_link_in_the_documents_leads_somewhere() -> None:
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
