@@ -104,7 +104,7 @@ class Life:
                 link.push(_PING)
                 self._pinged = True
             if self._child is not None and self._child.ended:
-                link.closed = True
+                link.abandon()
         if self._silent_s > LOST_S:
             self.lose(f"gateway gave no sign of life for {LOST_S:.0f} s", kill=True)
 

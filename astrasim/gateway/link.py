@@ -19,10 +19,11 @@ _RECEIVE_BYTES = 32 * 1024
 class Link:
     """Frames out through an outbox, messages in through a reader. No method blocks, and none raises OSError.
 
-    ``closed`` becomes True when the other side is gone; messages that had already come can still be taken.
+    ``closed`` becomes True when the other side is gone and everything that it sent has been received; messages that
+    came can still be taken.
     """
 
-    __slots__ = ("_counts", "_outbox", "_outbox_bytes", "_reader", "_socket", "closed")
+    __slots__ = ("_abandoned", "_counts", "_outbox", "_outbox_bytes", "_reader", "_socket", "closed")
 
     def __init__(self, connection: socket.socket, reader: FrameReader, counts: Counts) -> None:
         self.closed = False
@@ -31,6 +32,7 @@ class Link:
         self._counts = counts
         self._outbox: deque[bytes] = deque()
         self._outbox_bytes = 0
+        self._abandoned = False
         reader.max_bytes = MAX_TO_GAME
         with suppress(OSError):
             # Without it, small messages wait up to 40 ms for the other side's acknowledgement.
@@ -49,7 +51,7 @@ class Link:
     def flush(self) -> None:
         """Send what the system takes now, at most 256 KiB."""
         for _ in range(_SENDS_A_FLUSH):
-            if not self._outbox or self.closed:
+            if not self._outbox:
                 return
             chunk = self._outbox.popleft()
             while self._outbox and len(chunk) + len(self._outbox[0]) <= _SEND_BYTES:
@@ -59,7 +61,7 @@ class Link:
             except BlockingIOError:
                 sent = 0
             except OSError:
-                self.closed = True
+                self.abandon()
                 return
             self._outbox_bytes -= sent
             self._counts.bytes_sent += sent
@@ -74,6 +76,7 @@ class Link:
         try:
             data = self._socket.recv(_RECEIVE_BYTES)
         except BlockingIOError:
+            self.closed = self._abandoned
             return False
         except OSError:
             data = b""
@@ -83,6 +86,12 @@ class Link:
         self._counts.bytes_received += len(data)
         self._reader.feed(data)
         return True
+
+    def abandon(self) -> None:
+        """The other side ended: nothing is sent any more, and what it had sent is still received."""
+        self._abandoned = True
+        self._outbox.clear()
+        self._outbox_bytes = 0
 
     def take(self) -> Message | None:
         """The next message that has come in whole.

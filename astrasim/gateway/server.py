@@ -7,6 +7,7 @@ refused; each request is one task under one deadline that starts when it comes i
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 import threading
@@ -31,6 +32,7 @@ from .messages import MAX_TO_GAME, MAX_TO_GATEWAY, QUEUE_FACTOR, clean
 from .models import MAX_TOKENS, BrokenModel, Model, ModelError, open_model
 from .spec import ModelSpec
 
+_HANG_S = 20.0
 _OUTBOX_BYTES = 1024 * 1024
 _CACHED_SCOPES = 1024
 _RECEIVE_BYTES = 64 * 1024
@@ -149,10 +151,14 @@ class Server:
         self._push({"t": "ready"})
 
     async def _watch(self) -> None:
-        """Says when the log is in trouble, and leaves if the game ended without our standard input closing (some other
-        process of the game's may have inherited its end)."""
+        """What is looked at each second: whether the log is in trouble, and two ways to outlive a game that its end of
+        our standard input does not show. Another process of the game's may hold that end too; and a function model
+        that never lets go of the interpreter keeps us from looking. For the second, a thread outside the interpreter
+        ends this process (and prints where it hangs) unless it is told each second that all is well."""
         parent, told = os.getppid(), False
         while True:
+            if sys.stderr is not None:
+                faulthandler.dump_traceback_later(_HANG_S, exit=True)
             await anyio.sleep(1.0)
             if sys.platform != "win32" and os.getppid() != parent:
                 _leave(0, self._log)

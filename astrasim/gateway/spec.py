@@ -14,7 +14,7 @@ class ModelSpec(BaseModel):
     ``kind`` "openai" is any server that speaks OpenAI's chat completions at ``base_url`` (``http://localhost:8080``
     or with a path, ``https://api.openai.com/v1``); ``name`` is the model's name there. ``kind`` "function" is a Python
     function named ``module:function``, imported in the gateway process (by the same ``sys.path`` as the game's),
-    called with (prompt, schema), plain or async, and returning the answer's text.
+    called with (prompt, schema), plain (in a thread) or async (which must not block), and returning the answer's text.
 
     Raises:
         pydantic.ValidationError: if name or address do not fit the kind.

@@ -29,7 +29,6 @@ GGUF_BYTES = 98_362_432
 _STILL_THERE_S = 5.0  # how often a slow download says that it goes on
 
 
-
 def path() -> Path:
     """Where the weights are kept: ``astrasim/models`` in the user's cache folder (XDG_CACHE_HOME where it is set)."""
     chosen = os.environ.get("XDG_CACHE_HOME", "")

@@ -97,6 +97,11 @@ class Game:
     def until_state(self, *states: GatewayState, skip_s: float = 0.0) -> None:
         self.until(lambda: self.gateway.state in states, skip_s)
 
+    def until_sent(self) -> None:
+        """Until all that was asked is on its way, and the gateway has had the time to start on it."""
+        self.until(lambda: self.gateway._life.link is None or not self.gateway._life.link._outbox)
+        time.sleep(0.1)
+
     def up(self) -> Game:
         self.gateway.start()
         self.until_state(GatewayState.READY)
@@ -180,8 +185,14 @@ class StubServer:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 128
+            daemon_threads = True
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                pass  # clients that leave are what these tests are about
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 

@@ -80,6 +80,9 @@ def answer(stream: socket.socket, ask: dict[str, Any], behaviour: str) -> None:
         stream.sendall(good + good + pack({"t": "answer", "id": 10**20, **FLEE}) + pack({"t": "?"}) + pack({}))
     elif behaviour == "last words":
         stream.sendall(good + BROKEN["half a message"])
+        stream.shutdown(socket.SHUT_WR)
+        while stream.recv(1000):  # ending with something unread would take back what was sent
+            pass
         os._exit(3)
     elif behaviour in BROKEN:
         stream.sendall(BROKEN[behaviour])

@@ -1,4 +1,4 @@
-"""Function models, imported by the gateway process. What ``play`` does stands in the scope's persona: ``play <what>``."""
+"""Function models, imported by the gateway process. What ``play`` does stands in the scope's persona."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ def play(prompt: Prompt, schema: dict[str, Any]) -> Any:
     if what.startswith("sleep "):
         time.sleep(float(what.removeprefix("sleep ")))
         return FLEE
+    if what == "hold":
+        return hold_the_interpreter(prompt, schema)
     if what == "raise":
         raise RuntimeError("the mind boggles")
     if what == "number":

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astrasim.gateway.framing import FrameReader, FramingError, Message, pack
@@ -29,9 +30,10 @@ def read_all(reader: FrameReader, pieces: list[bytes]) -> list[Message]:
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
+@settings(deadline=None, max_examples=50)
 @given(messages, st.lists(st.integers(min_value=0), max_size=20))
 def test_any_split_of_the_stream_gives_the_same_messages(sent: list[Message], cuts: list[int]) -> None:
     stream = b"".join(pack(message, LIMIT) for message in sent)
@@ -40,12 +42,14 @@ def test_any_split_of_the_stream_gives_the_same_messages(sent: list[Message], cu
     assert reader.buffered == 0
 
 
+@settings(deadline=None, max_examples=50)
 @given(messages)
 def test_byte_by_byte_too(sent: list[Message]) -> None:
     stream = b"".join(pack(message, LIMIT) for message in sent)
     assert read_all(FrameReader(LIMIT), [bytes([byte]) for byte in stream]) == sent
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.binary(max_size=200), st.lists(st.integers(min_value=0), max_size=5))
 def test_any_bytes_are_messages_or_a_framing_error_and_never_pile_up(data: bytes, cuts: list[int]) -> None:
     reader = FrameReader(64)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astrasim.gateway.messages import RAW_CHARS, clean, read_answer, read_failure
@@ -32,6 +32,7 @@ fields = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None, max_examples=50)
 @given(fields)
 def test_whatever_comes_is_a_sound_result_or_none(meadow: Meadow, message: dict[str, object]) -> None:
     answer = read_answer(message, 1, meadow.vocabulary)
