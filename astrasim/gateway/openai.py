@@ -1,6 +1,9 @@
 """A model behind an HTTP server that speaks OpenAI's chat completions (OpenAI, vLLM, llama.cpp, LM Studio, Ollama).
 
 The server is not trusted: what it sends is bounded before it is read, in bytes on the wire and after decompression.
+
+Answers are asked for as streams. A whole answer is read as well, but only a stream lets a server notice that we have
+hung up: llama.cpp stops generating a stream within 20 ms of that, and goes on with a whole answer until it is done.
 """
 
 from __future__ import annotations
@@ -11,13 +14,15 @@ import zlib
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 
 from ..prompts import Prompt
 from .models import ModelError
 from .spec import ModelSpec
 
-MAX_BODY_BYTES = 256 * 1024
+MAX_BODY_BYTES = 512 * 1024
+"""Of a body, whole or streamed. A streamed answer of 512 tokens takes about 150 KiB."""
 ERROR_CHARS = 300
 TEMPERATURE = 0.3
 CONNECTIONS_A_CLIENT = 16
@@ -28,11 +33,14 @@ class OpenAIModel:
 
     def __init__(self, spec: ModelSpec, max_in_flight: int) -> None:
         self._name = spec.name
+        self._naming = anyio.Lock()
         self._place = str(spec)
         self._key = spec.api_key.get_secret_value() if spec.api_key else ""
-        self._url = chat_url(spec.base_url)
+        self._url = endpoint(spec.base_url, "chat/completions")
+        self._models_url = endpoint(spec.base_url, "models")
         # Bodies are asked for uncompressed: they are small, and decompressing them is work and risk.
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
+        accept = {"Accept": "application/json, text/event-stream", "Accept-Encoding": "identity"}
+        headers = {**accept, "Content-Type": "application/json"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         verify = httpx.create_ssl_context() if self._url.startswith("https:") else False  # False: plain HTTP, no TLS
@@ -57,10 +65,12 @@ class OpenAIModel:
 
         Raises:
             ModelError: ``unreachable``, ``connection_lost``, ``http_<status>``, ``too_large``, ``bad_response``,
-                ``refused`` (by the model) or ``cut_off`` (at ``max_tokens``).
+                ``server_error`` (said in mid-stream), ``refused`` (by the model), ``cut_off`` (at ``max_tokens``) or
+                ``no_model`` (no name was given, and the server lists none).
         """
         request = {
-            "model": self._name,
+            "model": await self._model_name(),
+            "stream": True,
             "messages": [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
             "temperature": TEMPERATURE,
             "max_tokens": max_tokens,
@@ -69,10 +79,25 @@ class OpenAIModel:
                 "json_schema": {"name": "plan", "strict": True, "schema": schema},
             },
         }
+        body = await self._ask("POST", self._url, json.dumps(request).encode())
+        return self._read_stream(body) if body.lstrip().startswith((b"data:", b":", b"event:")) else self._read(body)
+
+    async def _model_name(self) -> str:
+        """The name given, else the first that the server lists."""
+        async with self._naming:
+            if not self._name:
+                try:
+                    self._name = str(json.loads(await self._ask("GET", self._models_url, None))["data"][0]["id"])
+                except (ValueError, LookupError, TypeError, RecursionError):
+                    self._fail("no_model", f"{self._place} lists no model; name one (ASTRASIM_MODEL_NAME)")
+            return self._name
+
+    async def _ask(self, method: str, url: str, request: bytes | None) -> bytes:
+        """The body of a response with status 200."""
         index = self._busy.index(min(self._busy))
         self._busy[index] += 1
         try:
-            status, body = await self._post(self._clients[index], json.dumps(request).encode())
+            status, body = await self._exchange(self._clients[index], method, url, request)
         except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
             self._fail("unreachable", f"{self._place}: {error}")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -81,11 +106,13 @@ class OpenAIModel:
             self._busy[index] -= 1
         if status != 200:
             self._fail(f"http_{status}", error_message(body))
-        return self._read(body)
+        return body
 
-    async def _post(self, client: httpx.AsyncClient, request: bytes) -> tuple[int, bytes]:
+    async def _exchange(
+        self, client: httpx.AsyncClient, method: str, url: str, request: bytes | None
+    ) -> tuple[int, bytes]:
         """Status and body. Leaving early, by an error or by cancellation, closes the connection."""
-        async with client.stream("POST", self._url, content=request) as response:
+        async with client.stream(method, url, content=request) as response:
             length = response.headers.get("content-length", "")
             if length.isdecimal() and int(length) > MAX_BODY_BYTES:
                 self._fail("too_large", f"the server announced {length} bytes; at most {MAX_BODY_BYTES} are read")
@@ -129,16 +156,50 @@ class OpenAIModel:
             self._fail("refused", refusal)
         self._fail("bad_response", f"choices[0].message.content is {type(content).__name__}, not text")
 
+    def _read_stream(self, body: bytes) -> str:
+        """The text of server-sent events: ``data: {...}`` a line, ``data: [DONE]`` last."""
+        content, refusal, finish = [], [], None
+        for line in body.splitlines():
+            data = line[5:].strip() if line.startswith(b"data:") else b""
+            if not data or data == b"[DONE]":
+                continue
+            try:
+                chunk = json.loads(data)
+            except (ValueError, RecursionError) as error:
+                self._fail("bad_response", f"an event of the stream is no JSON: {type(error).__name__}: {error}")
+            if not isinstance(chunk, dict):
+                self._fail("bad_response", f"an event of the stream is a {type(chunk).__name__}, not an object")
+            if "error" in chunk:
+                self._fail("server_error", error_message(data))
+            choices = chunk.get("choices")
+            choice = choices[0] if isinstance(choices, list) and choices else None
+            if not isinstance(choice, dict):
+                continue  # the last chunk may hold the usage alone
+            delta = choice.get("delta")
+            if isinstance(delta, dict):
+                content.append(delta.get("content") or "")
+                refusal.append(delta.get("refusal") or "")
+            finish = choice.get("finish_reason") or finish
+        if not all(isinstance(text, str) for text in (*content, *refusal)):
+            self._fail("bad_response", "a delta of the stream holds content that is no text")
+        if finish == "length":
+            self._fail("cut_off", "the answer reached max_tokens before its end")
+        if finish is None:
+            self._fail("connection_lost", "the stream ended before the answer did")
+        if not any(content) and any(refusal):
+            self._fail("refused", "".join(refusal))
+        return "".join(content)
+
     def _fail(self, reason: str, detail: str) -> NoReturn:
         # Servers like to repeat a wrong key; it must not get into panels and logs.
         detail = detail.replace(self._key, "***") if self._key else detail
         raise ModelError(reason, detail[:ERROR_CHARS])
 
 
-def chat_url(base_url: str) -> str:
-    """Where chat completions are asked for. A base without a path gets ``/v1``; one with a path is taken as it is."""
+def endpoint(base_url: str, path: str) -> str:
+    """Where ``path`` is asked for. A base without a path gets ``/v1``; one with a path is taken as it is."""
     base = base_url.rstrip("/")
-    return f"{base}/chat/completions" if urlsplit(base).path else f"{base}/v1/chat/completions"
+    return f"{base}/{path}" if urlsplit(base).path else f"{base}/v1/{path}"
 
 
 def error_message(body: bytes) -> str:

@@ -12,9 +12,10 @@ class ModelSpec(BaseModel):
     """Which model a gateway asks, and where.
 
     ``kind`` "openai" is any server that speaks OpenAI's chat completions at ``base_url`` (``http://localhost:8080``
-    or with a path, ``https://api.openai.com/v1``); ``name`` is the model's name there. ``kind`` "function" is a Python
-    function named ``module:function``, imported in the gateway process (by the same ``sys.path`` as the game's),
-    called with (prompt, schema), plain (in a thread) or async (which must not block), and returning the answer's text.
+    or with a path, ``https://api.openai.com/v1``); ``name`` is the model's name there, empty for the first that it
+    lists. ``kind`` "function" is a Python function named ``module:function``, imported in the gateway process (by the
+    same ``sys.path`` as the game's), called with (prompt, schema), plain (in a thread) or async (which must not
+    block), and returning the answer's text.
 
     Raises:
         pydantic.ValidationError: if name or address do not fit the kind.
@@ -41,8 +42,6 @@ class ModelSpec(BaseModel):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("an openai model needs a base_url such as 'http://localhost:8080'")
         _ = parts.port  # raises ValueError for what is no port
-        if not self.name:
-            raise ValueError("an openai model needs the name by which the server knows it")
         return self
 
     def __str__(self) -> str:

@@ -175,12 +175,14 @@ class StubServer:
             def do_POST(self) -> None:
                 stub.paths.append(self.path)
                 stub.headers.append({name.lower(): value for name, value in self.headers.items()})
-                stub.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+                stub.bodies.append(self.rfile.read(int(self.headers.get("content-length", 0))))
                 try:
                     stub.reply(self)
                 except OSError:
                     stub.client_gone.set()
                     self.close_connection = True
+
+            do_GET = do_POST
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from astrasim.gateway import ModelSpec
 from astrasim.gateway.models import ModelError
-from astrasim.gateway.openai import CONNECTIONS_A_CLIENT, MAX_BODY_BYTES, OpenAIModel, chat_url, error_message
+from astrasim.gateway.openai import CONNECTIONS_A_CLIENT, MAX_BODY_BYTES, OpenAIModel, endpoint, error_message
 from astrasim.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -33,8 +33,17 @@ def completion(content: object, finish: str = "stop", **message: object) -> byte
     return json.dumps({"choices": [{"finish_reason": finish, "message": {"content": content, **message}}]}).encode()
 
 
-async def ask(url: str, key: str | None = None) -> str:
-    spec = ModelSpec(kind="openai", name="sheep-1", base_url=url, api_key=SecretStr(key) if key else None)
+def events(*chunks: object, done: bool = True) -> bytes:
+    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
+    return "".join([*lines, "data: [DONE]\n\n" if done else ""]).encode()
+
+
+def delta(content: object = None, finish: str | None = None, **more: object) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"content": content, **more}, "finish_reason": finish}]}
+
+
+async def ask(url: str, key: str | None = None, name: str = "sheep-1") -> str:
+    spec = ModelSpec(kind="openai", name=name, base_url=url, api_key=SecretStr(key) if key else None)
     return await OpenAIModel(spec, 1).complete(PROMPT, SCHEMA, 64)
 
 
@@ -64,6 +73,47 @@ def test_a_request_and_its_answer(server: StubServer) -> None:
     assert asked["response_format"]["type"] == "json_schema"
     assert asked["response_format"]["json_schema"]["schema"] == SCHEMA
     assert asked["response_format"]["json_schema"]["strict"] is True
+
+
+def test_the_answer_is_asked_for_as_a_stream_and_put_together(server: StubServer) -> None:
+    usage = {"choices": [], "usage": {"total_tokens": 3}}
+    server.says(events(delta(role="assistant"), delta("ru"), delta("n"), delta(finish="stop"), usage))
+    assert answer(server) == "run"
+    assert json.loads(server.bodies[0])["stream"] is True
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (events(delta("run, ru"), delta(finish="length")), "cut_off"),
+        (events(delta("run"), {"error": {"message": "the GPU is on fire"}}), "server_error"),
+        (events(delta("ru"), done=False), "connection_lost"),
+        (events(delta(refusal="I will not"), delta(finish="stop")), "refused"),
+        (events(delta(7, finish="stop")), "bad_response"),
+        (events([1, 2]), "bad_response"),
+        (b"data: {nonsense\n\n", "bad_response"),
+        (b"data: " + b"[" * 100_000 + b"\n\n", "bad_response"),
+    ],
+)
+def test_a_stream_that_goes_wrong_says_how(server: StubServer, body: bytes, reason: str) -> None:
+    server.says(body)
+    assert error(server).reason == reason
+
+
+def test_without_a_name_the_first_model_that_the_server_lists_is_asked(server: StubServer) -> None:
+    # The same body serves for both requests: a list of models that is an answer, too.
+    both = json.loads(completion("run")) | {"data": [{"id": "ram-7"}, {"id": "ewe-1"}]}
+    server.says(json.dumps(both).encode())
+    assert anyio.run(partial(ask, server.url, name="")) == "run"
+    assert server.paths == ["/v1/models", "/v1/chat/completions"]
+    assert json.loads(server.bodies[-1])["model"] == "ram-7"
+
+
+def test_without_a_name_a_server_that_lists_none_is_an_error_with_its_remedy(server: StubServer) -> None:
+    server.says(b'{"data": []}')
+    with pytest.raises(ModelError, match="ASTRASIM_MODEL_NAME") as caught:
+        anyio.run(partial(ask, server.url, name=""))
+    assert caught.value.reason == "no_model"
 
 
 def test_no_key_no_header(server: StubServer) -> None:
@@ -277,7 +327,7 @@ def test_requests_are_spread_over_small_pools(server: StubServer) -> None:
     ],
 )
 def test_where_it_asks(base: str, url: str) -> None:
-    assert chat_url(base) == url
+    assert endpoint(base, "chat/completions") == url
 
 
 def test_an_error_message_nested_too_deep_is_text() -> None:
