@@ -40,11 +40,20 @@ class Spot:
 class _GoneTable:
     """Stands in for the table of a handle whose row is no more."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    __slots__ = ("_entity", "_kind")
+
+    def __init__(self, kind: str, entity: int) -> None:
+        self._kind, self._entity = kind, entity
 
     def __getattr__(self, name: str) -> Any:
-        raise AgentGone(f"{self._what} was deleted; test handle.alive before using a handle that you kept")
+        if name.startswith("_"):  # Python's own look-ups, as copy.deepcopy makes them
+            raise AttributeError(name)
+        raise AgentGone(
+            f"{self._kind} {self._entity} was deleted; test handle.alive before using a handle that you kept"
+        )
+
+
+_UNBORN = _GoneTable("handle", 0)
 
 
 class Handle:
@@ -59,13 +68,13 @@ class Handle:
         self.entity = entity
         self.uid = 0
         self._row = -1
-        self._table = _GoneTable(f"entity {entity}")
+        self._table = _UNBORN
 
     def _attach(self, table: Table, row: int, uid: int) -> None:
         self._table, self._row, self.uid = table, row, uid
 
-    def _detach(self) -> None:
-        self._table, self._row = _GoneTable(repr(self)), -1
+    def _detach(self, kind: str) -> None:
+        self._table, self._row = _GoneTable(kind, self.entity), -1
 
     @property
     def alive(self) -> bool:
@@ -139,35 +148,45 @@ class Thing(Handle):
 def handle_class(base: type[Handle], floats: dict[str, int], references: dict[str, int]) -> type[Handle]:
     """A subclass of ``base`` with a property for each column (numbers) and each reference (a handle or None)."""
     members: dict[str, Any] = {"__slots__": ()}
-    members.update({name: _float_property(index) for name, index in floats.items()})
-    members.update({name: _reference_property(index) for name, index in references.items()})
+    members.update({name: _float_property(name, index) for name, index in floats.items()})
+    members.update({name: _reference_property(name, index) for name, index in references.items()})
     return type(base.__name__, (base,), members)
 
 
-def _float_property(index: int) -> property:
+def _float_property(name: str, index: int) -> property:
     # ndarray.item gives a Python float; a numpy scalar would double the cost of all arithmetic that follows.
     def get(self: Handle) -> float:
         value: float = self._table.f.item(index, self._row)
         return value
 
     def put(self: Handle, value: float) -> None:
-        self._table.f[index, self._row] = value
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"{self!r}: {name} = {value!r} is no number") from None
+        if number != number:
+            raise ValueError(f"{self!r}: {name} cannot be NaN; look for 0/0 or inf - inf in what was computed")
+        self._table.f[index, self._row] = number
 
     return property(get, put)
 
 
-def _reference_property(index: int) -> property:
+def _reference_property(name: str, index: int) -> property:
     def get(self: Handle) -> Handle | None:
         row = self._table.r.item(index, self._row)
         found: Handle | None = self._table.refers_to[index].handles[row] if row >= 0 else None
         return found
 
     def put(self: Handle, other: Handle | None) -> None:
-        if other is None:
-            self._table.r[index, self._row] = -1
-        elif other._table is not self._table.refers_to[index]:
-            raise TypeError(f"{other!r} is not of the sort that this reference of {self!r} points to")
-        else:
-            self._table.r[index, self._row] = other._row
+        row, table = -1, self._table.refers_to[index]
+        if other is not None:
+            if not isinstance(other, Handle):
+                raise TypeError(f"{self!r}: {name} = {other!r} must be a handle or None")
+            row = other.row  # raises AgentGone for one that was deleted
+            if other._table is not table:
+                raise TypeError(
+                    f"{self!r}: {name} refers to {table.what}s of its own simulation, which {other!r} is not"
+                )
+        self._table.r[index, self._row] = row
 
     return property(get, put)

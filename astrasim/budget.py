@@ -1,8 +1,8 @@
 """The planner's budget of one tick: milliseconds, counted in units of work.
 
-A unit is the smallest piece that is not cut: up to 256 agents served, 16,384 rows handed plans, one heuristic called, one
-request sent, one batch of messages read. Time decides when to stop, so a tick overshoots by at most one unit. The number
-of units done is what a replay needs: a budget with ``units`` set stops there and looks at no clock.
+A unit is the smallest piece that is not cut: up to 256 agents served, 16,384 rows handed plans, one heuristic called,
+one request sent, one batch of messages read. Time decides when to stop, so a tick overshoots by at most one unit. The
+number of units done is what a replay needs: a budget with ``units`` set stops there, whatever the clock says.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class Budget:
     """``start`` a tick, ask ``left`` before each unit, ``spend`` after it.
 
     Args:
-        budget_ms: milliseconds a tick; 0 means that no planning is done at all.
+        budget_ms: milliseconds a tick; 0 means that no planning is done at all, whatever ``units`` is.
         units: stop after so many units instead, whatever time they take.
     """
 
@@ -31,9 +31,11 @@ class Budget:
 
     def left(self) -> bool:
         """Whether another unit may be begun."""
+        if self.budget_ms <= 0:
+            return False
         if self.units is not None:
             return self.spent_units < self.units
-        return self.budget_ms > 0 and time.perf_counter() < self._end_s
+        return time.perf_counter() < self._end_s
 
     def spend(self) -> None:
         """One unit was done."""
@@ -41,3 +43,7 @@ class Budget:
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self._start_s) * 1000
+
+    def overrun(self) -> bool:
+        """Whether the tick took longer than its budget. One that counts units has no time to overrun."""
+        return self.units is None and self.budget_ms > 0 and time.perf_counter() > self._end_s

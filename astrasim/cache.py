@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels.lookup import IN_FLIGHT, WAYS, Entries, find, insert, pick
+from .kernels.lookup import IN_FLIGHT, WAYS, Entries, find, insert, pick, want
 
 MAX_WANTED = 8192
 STALE_S = 10.0
@@ -30,7 +30,10 @@ class CacheStatistics(NamedTuple):
 
 
 class PlanCache:
-    """Fixed memory: ``capacity`` entries (rounded up to a multiple of 8), least recently used out first in each set of 8."""
+    """Fixed memory: ``capacity`` entries (rounded up to a multiple of 8); the least recently used of 8 makes room.
+
+    All times are milliseconds of the simulation's clock.
+    """
 
     def __init__(self, capacity: int) -> None:
         size = max(WAYS, -(-capacity // WAYS) * WAYS)
@@ -49,11 +52,11 @@ class PlanCache:
         """The entry of (scope, key), or -1."""
         return int(find(self.entries, scope_id, key))
 
-    def put_heuristic(self, scope_id: int, key: int, plan: int, tick: int) -> int:
+    def put_heuristic(self, scope_id: int, key: int, plan: int, now_ms: int) -> int:
         """Remember the heuristic's plan for a situation; returns its entry, or -1 if there was no room for it."""
         entry = self.find(scope_id, key)
         if entry < 0:
-            entry, evicted = insert(self.entries, scope_id, key, tick)
+            entry, evicted = insert(self.entries, scope_id, key, now_ms)
             if entry < 0:
                 return -1
             self.inserted += 1
@@ -61,25 +64,34 @@ class PlanCache:
         self.entries.heuristic[entry] = plan
         return int(entry)
 
-    def pick(self, tick: int, tick_s: float) -> int:
+    def pick(self, now_ms: int, stale_s: float = STALE_S) -> int:
         """Take the situation that most deserves a request, or -1."""
-        entry, self.wanted_count = pick(self.entries, self.wanted, self.wanted_count, tick, int(STALE_S / tick_s))
+        entry, self.wanted_count = pick(self.entries, self.wanted, self.wanted_count, now_ms, int(stale_s * 1000))
         return int(entry)
+
+    def put_back(self, entry: int) -> None:
+        """It was picked, and could not be asked about now."""
+        since = int(self.entries.wanted_since[entry])
+        self.wanted_count = want(self.entries, entry, self.wanted, self.wanted_count, since)
 
     def sent(self, entry: int) -> None:
         """A request for this entry is under way: it is neither wanted again nor evicted."""
         self.entries.flags[entry] |= IN_FLIGHT
-        self.entries.demand[entry] = 0
+        self.entries.demand[entry] = self.entries.tier[entry] = 0
 
     def answered(self, entry: int, plan: int) -> None:
-        """The model's plan for this entry came."""
-        self.entries.flags[entry] &= ~np.uint8(IN_FLIGHT)
+        """The model's plan for this entry came. It stays in flight until it was handed out to those who wait for it."""
         self.entries.model[entry] = plan
 
-    def unanswered(self, entry: int, blocked_until_tick: int) -> None:
-        """No plan came: a negative entry, not asked about again before the tick given."""
+    def handed_out(self, entries: NDArray[np.int32]) -> None:
+        """The plans of these entries reached all who waited for them."""
+        self.entries.flags[entries] &= ~np.uint8(IN_FLIGHT)
+        self.entries.arrival[entries] = -1
+
+    def unanswered(self, entry: int, blocked_until_ms: int) -> None:
+        """No plan came: a negative entry, not asked about again before the time given."""
         self.entries.flags[entry] &= ~np.uint8(IN_FLIGHT)
-        self.entries.blocked[entry] = blocked_until_tick
+        self.entries.blocked[entry] = blocked_until_ms
 
     def statistics(self) -> CacheStatistics:
         """Counts; walks the whole cache, so call it between frames or rarely."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from .compiled import Compiled, compile_domain
+from .declarations import WAIT
 from .domain import Domain
-from .errors import ActionError, DomainError, PlanRejected
+from .errors import ActionError
+from .mistakes import raise_mistakes
 from .plans import PlanStore
 from .prompts import json_prompt
-from .reader import plan_grammar, plan_schema, read_compact_plan
+from .reader import plan_grammar, plan_schema
 from .scopes import Scopes
 from .vocabulary import Scope
 
 
 class Shown(NamedTuple):
-    """What a model is given for one kind and role."""
+    """What a model is given for one kind and role, and its first situation."""
 
     scope: Scope
     situations: int
@@ -47,58 +51,59 @@ class Report(NamedTuple):
 def check_domain(domain: Domain) -> Report:
     """See :meth:`astrasim.Domain.check`."""
     compiled = compile_domain(domain)
-    mistakes: list[str] = []
-    warnings: list[str] = []
-    shown: list[Shown] = []
+    raise_mistakes(domain, heuristic_mistakes(compiled))
+    shown = [
+        _show(compiled, compiled.scope(kind, role, "", "none"))
+        for role in compiled.roles.values()
+        for kind in role.kinds
+    ]
+    return Report(domain.name, tuple(_warnings(compiled)), tuple(shown))
+
+
+def heuristic_mistakes(compiled: Compiled) -> list[str]:
+    """The first mistake of each heuristic, for each kind and role that it serves.
+
+    Each is asked about every bucket of every feature, the others all at their first and all at their last: some dozens
+    of situations, not all of them.
+    """
     scopes = Scopes(compiled, PlanStore(compiled.vocabulary))
+    mistakes: dict[str, None] = {}
     for role in compiled.roles.values():
-        for name in role.actions or ():
-            if name not in domain.declared.actions:
-                mistakes.append(f"role {role.name!r}: no action {name!r}; there are: {', '.join(domain.declared.actions)}")
         for kind in role.kinds:
-            scope = compiled.scope(kind, role, "", "none")
-            mistakes += _default_mistakes(compiled, scope)
-            if not mistakes:
-                mistakes += _heuristic_mistakes(compiled, scopes, scope)
-            shown.append(_show(compiled, scope))
-    for kind in domain.kinds:
-        able = [a.name for a in compiled.vocabulary.actions if kind in a.kinds and a.name != "wait"]
-        if not able:
-            warnings.append(f"a {kind} has no action but to wait")
-        if not compiled.vocabulary.packing(kind):
-            warnings.append(f"a {kind} has no features: all its situations are the same")
-    if mistakes:
-        raise DomainError(f"domain {domain.name!r} has {len(mistakes)} mistakes:\n- " + "\n- ".join(mistakes))
-    return Report(domain.name, tuple(warnings), tuple(shown))
+            number = scopes.intern(compiled.scope(kind, role, "", "none"))
+            for key in _sample_keys(compiled, kind):
+                try:
+                    scopes.heuristic_plan(number, key)
+                except ActionError as error:
+                    mistakes[str(error)] = None
+                    break
+    return list(mistakes)
 
 
-def _default_mistakes(compiled: Compiled, scope: Scope) -> list[str]:
-    role = compiled.roles[scope.role]
-    try:
-        steps = read_compact_plan("\n".join(role.default), compiled.vocabulary, scope)
-    except PlanRejected as error:
-        return [f"role {role.name!r}: default={role.default!r} is no plan for a {scope.kind}: {error}"]
-    action, _, _ = steps[0]
-    spec = compiled.declared_actions[action]
-    if spec.needs or spec.range is not None or spec.cooldown or spec.line_of_sight:
-        return [f"role {role.name!r}: the default plan must always be legal, and {spec.name!r} has preconditions"]
-    return []
-
-
-def _heuristic_mistakes(compiled: Compiled, scopes: Scopes, scope: Scope) -> list[str]:
-    """Asks the heuristic about every bucket of every feature, the others at their first and at their last."""
-    number = scopes.intern(scope)
-    packing = compiled.vocabulary.packing(scope.kind)
+def _sample_keys(compiled: Compiled, kind: str) -> list[int]:
+    packing = compiled.vocabulary.packing(kind)
     last = sum((count - 1) * multiplier for _, multiplier, count in packing)
     keys = {0, last}
     for _, multiplier, count in packing:
         keys |= {b * multiplier for b in range(count)} | {last - b * multiplier for b in range(count)}
-    for key in sorted(keys):
-        try:
-            scopes.heuristic_plan(number, key)
-        except ActionError as error:
-            return [str(error)]
-    return []
+    return sorted(keys)
+
+
+def _warnings(compiled: Compiled) -> Iterator[str]:
+    names, vocabulary = compiled.names, compiled.vocabulary
+    for kind in names.kinds:
+        if not any(kind in a.kinds for a in vocabulary.actions if a.name != WAIT):
+            yield f"a {kind} has no action but to wait"
+        if not vocabulary.packing(kind):
+            yield f"a {kind} has no features: all its situations are the same"
+        for action in vocabulary.actions:
+            for target in action.targets if kind in action.kinds else ():
+                if kind not in names.kinds_with(target):
+                    yield f"a {kind} can never {action.name} {target}: it has no percept {target!r}"
+    for feature in compiled.declared_features:
+        narrowest = min((b - a for a, b in pairwise(feature.edges)), default=float("inf"))
+        if feature.hysteresis > narrowest:
+            yield f"feature {feature.name!r}: its hysteresis of {feature.hysteresis:g} is wider than one of its buckets"
 
 
 def _show(compiled: Compiled, scope: Scope) -> Shown:

@@ -15,7 +15,7 @@ def gather(sim: Simulation) -> Statistics:
     """All figures; takes about a millisecond, so call it between frames or a few times a second."""
     planner = sim.planner
     n = [int(value) for value in planner.counters]
-    ticks = n[c.TICKS_LLM] + n[c.TICKS_CACHE] + n[c.TICKS_HEURISTIC]
+    by_source = [n[c.TICKS_LLM], n[c.TICKS_CACHE], n[c.TICKS_HEURISTIC]]
     counts = planner.counts
     return Statistics(
         ticks=sim.tick_ms.count,
@@ -25,14 +25,12 @@ def gather(sim: Simulation) -> Statistics:
             planner.planning_ms.percentiles(), planner.budget.budget_ms, planner.overruns, planner.budget.spent_units
         ),
         requests=Requests(
-            counts.sent, counts.answered, counts.failed, counts.rejected, counts.refused, counts.late, n[c.SHARED],
-            len(planner.requests), planner.latency_ms.percentiles(), dict(counts.reasons),
+            counts.sent, counts.answered, counts.failed, counts.rejected, counts.cancelled, counts.refused, counts.late,
+            n[c.SHARED], len(planner.requests), planner.latency_ms.percentiles(), dict(counts.reasons),
         ),
         lookups=Lookups(n[c.HITS], n[c.MISSES]),
         cache=planner.cache.statistics(),
-        agent_ticks=AgentTicks(
-            *(round(n[source] / ticks, 6) if ticks else 0.0 for source in (c.TICKS_LLM, c.TICKS_CACHE, c.TICKS_HEURISTIC))
-        ),
+        agent_ticks=AgentTicks(*(ticks / (sum(by_source) or 1) for ticks in by_source)),
         plans=PlanUse(
             applied=n[c.APPLIED],
             unchanged=n[c.UNCHANGED],

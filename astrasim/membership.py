@@ -1,16 +1,101 @@
-"""Which esper entities still carry our handle: noticed without asking every frame.
+"""A simulation's place in an esper world: its processors, and which entities still carry our handle.
 
 esper (3.x) has no hook for deletion, a query over 100,000 handles costs 29 ms after any change, and its components are
-kept in one set of entity ids a type. The set of our component type is therefore replaced by one that writes down
-which ids were touched. Looking for changes costs two comparisons when there are none, and the touched ids when there are.
+kept in one set of entity ids a type. The set of our component type is therefore replaced by one that writes down which
+ids were touched. Looking for changes costs two comparisons when there are none, and the touched ids when there are.
 ``tests/test_membership.py`` pins what this relies on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import esper
+
+from .errors import WorldError
+
+if TYPE_CHECKING:
+    from .agents import Handle
+
+
+@contextmanager
+def inside(world: str, *, throw_away: bool = False) -> Iterator[None]:
+    """Make ``world`` esper's current one for a while; ``throw_away`` deletes it afterwards."""
+    before = esper.current_world
+    if before == world:
+        yield
+        return
+    esper.switch_world(world)
+    try:
+        yield
+    finally:
+        esper.switch_world(before)
+        if throw_away:
+            esper.delete_world(world)
+
+
+class World:
+    """The esper world called ``name`` (the current one for None), as far as one simulation uses it."""
+
+    def __init__(self, name: str | None) -> None:
+        self.name = name or esper.current_world
+        self._processors: list[esper.Processor] = []
+        self._closed = False
+
+    def enter(self, processors: list[esper.Processor]) -> None:
+        """Add the processors, the first with the highest priority.
+
+        Raises:
+            WorldError: if the world has a simulation already.
+        """
+        with inside(self.name):
+            if any(esper.get_processor(type(processor)) for processor in processors):
+                raise WorldError(
+                    f"esper world {self.name!r} has a simulation already; close that one (sim.close()) or give "
+                    f"another world: Simulation(domain, world='another')"
+                )
+            self._processors = processors
+            for position, processor in enumerate(processors):
+                # Room between priorities: a game's own processor may run between two of ours.
+                esper.add_processor(processor, priority=10 * (len(processors) - position))
+
+    @property
+    def exists(self) -> bool:
+        """Whether esper has a world of this name."""
+        return self.name in esper.list_worlds()
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Make it the current one for a while.
+
+        Raises:
+            WorldError: if the simulation is closed, or is in this world no more.
+        """
+        if self._closed:
+            raise WorldError("this simulation is closed; make a new one")
+        if not self.exists:
+            raise WorldError(f"esper world {self.name!r} was deleted; make a new simulation")
+        with inside(self.name):
+            if not any(map(_runs, self._processors)):
+                raise WorldError(
+                    f"esper world {self.name!r} runs none of this simulation's processors: the world was deleted and "
+                    f"made anew, or they were removed; make a new simulation"
+                )
+            yield
+
+    def leave(self) -> None:
+        """Take the processors out. :meth:`open` raises from now on."""
+        self._closed = True
+        if self.exists:
+            with inside(self.name):
+                for processor in filter(_runs, self._processors):
+                    esper.remove_processor(type(processor))
+
+
+def _runs(processor: esper.Processor) -> bool:
+    return esper.get_processor(type(processor)) is processor
 
 
 class _WatchedSet(set[int]):
@@ -24,9 +109,10 @@ class _WatchedSet(set[int]):
         super().add(entity)
         self.touched.add(entity)
 
-    def discard(self, entity: int) -> None:
+    def discard(self, entity: object) -> None:
         super().discard(entity)
-        self.touched.add(entity)
+        if isinstance(entity, int):
+            self.touched.add(entity)
 
 
 class Membership:
@@ -35,32 +121,48 @@ class Membership:
     Every method expects that world to be the current one.
     """
 
-    def __init__(self, component_type: type) -> None:
+    def __init__(self, component_type: type[Handle]) -> None:
         self._type = component_type
         self._set: _WatchedSet | None = None
-        self._handles: dict[int, object] = {}
-        self._overwritten: list[object] = []
+        self._handles: dict[int, Handle] = {}
+        self._overwritten: list[Handle] = []
 
     def _watch(self) -> _WatchedSet:
         current = esper._components.get(self._type)
-        if self._set is None or current is not self._set:
-            # The last one was deleted, the database was cleared, or the world is new to us: look at all of ours.
-            self._set = _WatchedSet(current or ())
-            self._set.touched.update(self._handles)
-            esper._components[self._type] = self._set
-        return self._set
+        if isinstance(current, _WatchedSet) and current is self._set:
+            return current
+        # The last one was deleted, the database was cleared, or the world is new to us: look at all of ours.
+        watched = _WatchedSet(current or ())
+        watched.touched.update(self._handles)
+        self._set = esper._components[self._type] = watched
+        return watched
 
-    def add(self, handles: Iterable[tuple[int, object]]) -> None:
-        """Put each handle on its (existing) entity."""
+    def add(self, handles: Iterable[Handle]) -> None:
+        """Make an entity for each handle, which gets its number."""
         watched = self._watch()
-        for entity, handle in handles:
+        for handle in handles:
+            entity = handle.entity = esper.create_entity()
             if (old := self._handles.get(entity)) is not None:  # ids start again at 1 after clear_database()
                 self._overwritten.append(old)
             esper.add_component(entity, handle, type_alias=self._type)
             self._handles[entity] = handle
             watched.touched.discard(entity)
 
-    def gone(self) -> list[object]:
+    def delete(self, handle: Handle) -> None:
+        """Have esper delete the handle's entity, as ``esper.delete_entity`` does, if it still carries the handle."""
+        if self._carries(handle.entity, handle):
+            esper.delete_entity(handle.entity)
+
+    def delete_all(self) -> None:
+        """Delete every entity that carries one of these handles, at once."""
+        for entity, handle in self._handles.items():
+            if self._carries(entity, handle):
+                esper.delete_entity(entity, immediate=True)
+                # One that waits for its deletion must not be deleted twice: esper's next process() would raise.
+                esper._dead_entities.discard(entity)
+        self._handles.clear()
+
+    def gone(self) -> list[Handle]:
         """The handles that have left their entity since the last call, by whatever way."""
         if not self._handles and not self._overwritten:
             return []
@@ -75,6 +177,6 @@ class Membership:
         watched.touched.clear()
         return lost
 
-    def _carries(self, entity: int, handle: object) -> bool:
+    def _carries(self, entity: int, handle: Handle) -> bool:
         components = esper._entities.get(entity)
         return components is not None and components.get(self._type) is handle

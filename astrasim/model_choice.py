@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
+from .arguments import unknown
 from .errors import SettingsError
 from .gateway import ModelSpec
 from .settings import Settings
 
-KNOWN = "auto, none, openai, function:MODULE:NAME"
+KNOWN = ("auto", "none", "openai", "function:MODULE:NAME")
 
 
 def choose_model(settings: Settings) -> tuple[ModelSpec | None, str]:
@@ -17,21 +20,34 @@ def choose_model(settings: Settings) -> tuple[ModelSpec | None, str]:
     """
     wanted = settings.model
     if not settings.use_llm:
-        return None, "ASTRASIM_USE_LLM is 0"
+        return None, "ASTRASIM_USE_LLM (use_llm) is 0"
     if wanted == "none":
         return None, "the setting model is 'none'"
     if wanted.startswith("function:"):
-        name = wanted.removeprefix("function:")
-        if name.count(":") != 1 or not all(name.split(":")):
-            raise SettingsError(f"model={wanted!r}: write function:MODULE:NAME, for example function:mygame.brain:decide")
-        return ModelSpec(kind="function", name=name), f"the setting model is {wanted!r}"
-    if wanted not in ("auto", "openai"):
-        raise SettingsError(f"no model {wanted!r}; there are: {KNOWN}")
-    if settings.base_url:
-        spec = ModelSpec(
-            kind="openai", name=settings.model_name, base_url=settings.base_url, api_key=settings.api_key
-        )
-        return spec, f"OPENAI_BASE_URL (base_url) is {settings.base_url}"
-    if wanted == "openai":
-        raise SettingsError("model='openai' needs a server: set OPENAI_BASE_URL (or base_url) to its address with /v1")
-    return None, "OPENAI_BASE_URL is not set, so there is no model to ask; heuristics decide"
+        return _spec(kind="function", name=wanted.removeprefix("function:")), f"the setting model is {wanted!r}"
+    if wanted not in KNOWN:
+        raise SettingsError(unknown(wanted, KNOWN, "setting model", "model"))
+    missing = _missing(settings)
+    if missing and wanted == "openai":
+        raise SettingsError(f"setting model='openai' needs a server and the name of a model there: set {missing}")
+    if missing:  # the variable may be there for another program: no reason not to start
+        return None, f"no model to ask, so heuristics decide; to have one, set {missing}"
+    spec = _spec(kind="openai", name=settings.model_name, base_url=settings.base_url, api_key=settings.api_key)
+    return spec, f"OPENAI_BASE_URL (base_url) is set: {spec}"
+
+
+def _missing(settings: Settings) -> str:
+    missing = []
+    if not settings.base_url:
+        missing.append("OPENAI_BASE_URL (base_url), the server's address with /v1")
+    if not settings.model_name:
+        missing.append("ASTRASIM_MODEL_NAME (model_name)")
+    return " and ".join(missing)
+
+
+def _spec(**values: object) -> ModelSpec:
+    try:
+        return ModelSpec.model_validate(values)
+    except ValidationError as error:
+        said = "; ".join(str(problem["msg"]).removeprefix("Value error, ") for problem in error.errors())
+        raise SettingsError(f"setting model: {said}") from None

@@ -1,4 +1,4 @@
-"""Who moves the agents. By default velocities are integrated; a game whose own components own movement replaces that."""
+"""Who moves the agents: by default velocities are integrated; a game whose components own movement replaces that."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Integrate:
     def sync_out(self, sim: Simulation, dt: float) -> None:
         width, height = sim.domain.size or (0.0, 0.0)
         integrate(
-            sim.agents.f, sim.agents.count, dt, sim.domain.size is not None, width, height,
+            # A float whatever the game wrote: numba would compile the kernel anew for another type, in a frame.
+            sim.agents.f, sim.agents.count, float(dt), sim.domain.size is not None, width, height,
             sim.obstacles.blocked, sim.obstacles.cell,
         )  # fmt: skip

@@ -25,7 +25,10 @@ def obstacle_grid(blocked: Any, cell: float) -> Obstacles:
     Raises:
         DomainError: if it is not 2-d, or the cell's side is not a finite number above 0.
     """
-    grid = np.ascontiguousarray(np.asarray(blocked) != 0, dtype=np.uint8)
+    try:
+        grid = np.ascontiguousarray(np.asarray(blocked) != 0, dtype=np.uint8)
+    except ValueError as error:  # rows of different lengths
+        raise DomainError(f"obstacles: expected an array of shape (rows, columns): {error}") from None
     if grid.ndim != 2:
         raise DomainError(f"obstacles: expected an array of shape (rows, columns), got shape {grid.shape}")
     if not 0 < cell < float("inf"):

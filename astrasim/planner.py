@@ -7,6 +7,8 @@ its situation when it needs one, and the model's when that arrives and still fit
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -16,8 +18,9 @@ from .budget import Budget
 from .cache import PlanCache
 from .errors import ActionError
 from .gateway import Answer, Failure
-from .kernels.columns import COUNTERS, Agents, Things
-from .kernels.planning import collect_needs, hand_out, serve
+from .handing import MAX_BATCH, HandOut, Turn
+from .kernels.columns import COUNTERS, WAIT_PLAN, Agents, Things
+from .kernels.planning import collect_needs, serve
 from .plans import Origin, PlanStore
 from .requests import Request, RequestState
 from .scopes import Scopes
@@ -31,12 +34,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("astrasim")
 
 SERVE_ROWS = 256
-HAND_OUT_ROWS = 16_384
-MAX_NEEDS = 4096
-MAX_BATCH = 64
+MAX_NEEDS = 16_384
 GRACE_S = 1.0
 """The gateway keeps the deadline itself; the planner gives a request up when it hears nothing for so long after it."""
 MAX_RAW = 512
+ALMOST_1 = 1 - 1e-6
+"""Ticks add up to a second, but for what they were rounded."""
 
 
 class Asker(Protocol):
@@ -46,6 +49,7 @@ class Asker(Protocol):
     def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float) -> bool: ...
     def cancel(self, request_id: int) -> None: ...
     def poll(self, max_messages: int = 64) -> list[Answer | Failure]: ...
+    def describe(self) -> str: ...
 
 
 class Planner:
@@ -54,7 +58,10 @@ class Planner:
     def __init__(self, compiled: Compiled, settings: Settings, gateway: Asker | None) -> None:
         self._compiled, self._settings = compiled, settings
         self.gateway = gateway
-        self.plans = PlanStore(compiled.vocabulary)
+        words = compiled.vocabulary
+        self.plans = PlanStore(words)
+        wait = self.plans.intern(((words.action_index["wait"], words.target_index["self"], 1.0),), Origin.HEURISTIC)
+        assert wait == WAIT_PLAN
         self.scopes = Scopes(compiled, self.plans)
         self.cache = PlanCache(settings.cache_entries)
         self.budget = Budget(settings.budget_ms, settings.budget_units)
@@ -67,107 +74,139 @@ class Planner:
         self.overruns = 0
         self.raw: dict[tuple[int, int], str] = {}
         """The last answers as the model gave them, by (scope, key), for ``sim.why``."""
+        self.report: Callable[[str, BaseException], None] = lambda what, error: log.error("%s: %s", what, error)
+        """Told what the game's heuristics raise."""
+        self._handing = HandOut(compiled, self.cache, self.counters, self.life)
         self._next_id = 1
         self._tokens = 1.0
-        self._declared = 0
+        self._filled_s = 0.0
+        self._declared: set[int] = set()
+        self._first_stage = 0
         self._needs: NDArray[np.int32] = np.zeros(MAX_NEEDS, np.int32)
         self._unknown: NDArray[np.int32] = np.zeros(SERVE_ROWS, np.int32)
+        self._unmet: dict[tuple[int, int], None] = {}
         self._next_row = 0
-        self._arrived: list[tuple[int, int]] = []
-        self._batch_entry: NDArray[np.int32] = np.full(MAX_BATCH, -1, np.int32)
-        self._batch_plan: NDArray[np.int32] = np.zeros(MAX_BATCH, np.int32)
-        self._batch = 0
-        self._cursor = 0
 
-    def run(self, agents: Agents, things: Things, count: int, tick: int, now_s: float) -> None:
+    def run(self, agents: Agents, things: Things, count: int, now_s: float) -> None:
         """Plan for the first ``count`` rows.
 
         Args:
-            tick: the number of this tick.
             now_s: the simulation's time, in seconds.
         """
-        budget = self.budget
-        budget.start()
-        if budget.left():
-            self._take_answers(tick, now_s)
-            self._expire(now_s, tick)
-            budget.spend()
-        self._send(tick, now_s)
-        self._hand_out(agents, things, count, now_s)
-        self._serve(agents, things, count, tick, now_s)
-        elapsed_ms = budget.elapsed_ms()
-        self.planning_ms.add(elapsed_ms)
-        self.overruns += elapsed_ms > budget.budget_ms
+        turn = Turn(agents, things, count, now_s)
+        self._fill_tokens(now_s)
+        # Each looks at the clock after each unit, not before its first: the loop below just did.
+        stages = (self._forget_plans, self._take_answers, self._send, self._hand_out, self._serve)
+        self.budget.start()
+        if self.budget.left():
+            start, self._first_stage = self._first_stage, 0
+            for at in range(start, start + len(stages)):
+                stages[at % len(stages)](turn)
+                if not self.budget.left():
+                    # The next tick begins after where this one ended: however small the budget, all have their turn.
+                    self._first_stage = (at + 1) % len(stages)
+                    break
+        self.planning_ms.add(self.budget.elapsed_ms())
+        self.overruns += self.budget.overrun()
 
     # Answers
 
-    def _take_answers(self, tick: int, now_s: float) -> None:
+    def _take_answers(self, turn: Turn) -> None:
         if self.gateway is None:
             return
-        for message in self.gateway.poll(MAX_BATCH):
+        messages = self.gateway.poll(MAX_BATCH)
+        for message in messages:
             request = self.requests.pop(message.request_id, None)
             if request is None:
                 self.counts.late += 1
-                continue
-            if isinstance(message, Failure):
-                self._end(request, RequestState.REJECTED if message.rejected else RequestState.FAILED, tick)
+            elif isinstance(message, Failure):
+                self._end(request, RequestState.REJECTED if message.rejected else RequestState.FAILED, turn.now_ms)
                 self.counts.reasons[message.reason] += 1
+                self._keep_raw(request, f"{message.detail} ({message.reason})")
                 log.debug("request %d: %s: %s", request.id, message.reason, message.detail)
-                continue
-            request.move(RequestState.ANSWERED)
-            self.latency_ms.add((now_s - request.sent_s) * 1000)
-            plan = self.plans.intern(message.steps, Origin.MODEL)
-            self.cache.answered(request.entry, plan)
-            self._arrived.append((request.entry, plan))
-            self.raw[request.scope_id, request.key] = message.raw
-            if len(self.raw) > MAX_RAW:
-                del self.raw[next(iter(self.raw))]
-            request.move(RequestState.STORED)
-            self.counts.answered += 1
-
-    def _expire(self, now_s: float, tick: int) -> None:
-        for request in [r for r in self.requests.values() if now_s > r.deadline_s + GRACE_S]:
+            else:
+                self._store(request, message)
+        for request in [r for r in self.requests.values() if turn.now_s > r.deadline_s + GRACE_S]:
             del self.requests[request.id]
-            if self.gateway is not None:
-                self.gateway.cancel(request.id)
-            self._end(request, RequestState.EXPIRED, tick)
+            self.gateway.cancel(request.id)
+            self._end(request, RequestState.EXPIRED, turn.now_ms)
             self.counts.reasons["expired"] += 1
+        if messages:
+            self.budget.spend()
 
-    def _end(self, request: Request, state: RequestState, tick: int) -> None:
+    def _store(self, request: Request, answer: Answer) -> None:
+        request.move(RequestState.ANSWERED)
+        # By the clock on the wall: the simulation's own stands still within a tick and is late when frames are missed.
+        self.latency_ms.add((perf_counter() - request.asked_at) * 1000)
+        plan = self.plans.intern(answer.steps, Origin.MODEL)
+        self.cache.answered(request.entry, plan)
+        self._handing.add(request.entry, plan)
+        self._keep_raw(request, answer.raw)
+        request.move(RequestState.STORED)
+        self.counts.answered += 1
+
+    def _keep_raw(self, request: Request, text: str) -> None:
+        self.raw.pop((request.scope_id, request.key), None)
+        self.raw[request.scope_id, request.key] = text
+        if len(self.raw) > MAX_RAW:
+            del self.raw[next(iter(self.raw))]
+
+    def _end(self, request: Request, state: RequestState, now_ms: int) -> None:
         request.move(state)
-        self.cache.unanswered(request.entry, tick + int(self._settings.retry_after_s / self._settings.tick_s))
+        retry_s = 0.0 if state is RequestState.CANCELLED else self._settings.retry_after_s
+        self.cache.unanswered(request.entry, now_ms + int(retry_s * 1000))
         if state is RequestState.REJECTED:
             self.counts.rejected += 1
-        elif state is not RequestState.CANCELLED:
+        elif state is RequestState.CANCELLED:
+            self.counts.cancelled += 1
+        else:
             self.counts.failed += 1
+
+    def _forget_plans(self, turn: Turn) -> None:
+        """Let the numbers of plans that nothing refers to any more be used again, when it is time to."""
+        if not self.plans.is_full:
+            return
+        agents, rows, entries, scopes = turn.agents, slice(turn.rows), self.cache.entries, len(self.scopes)
+        fallbacks = map(self.scopes.fallback_plan, range(scopes))
+        self.plans.keep(
+            [agents.plan[rows], agents.last_plan[rows], agents.next_plan[rows], entries.heuristic, entries.model,
+             self.scopes.default_plan[:scopes], np.array([WAIT_PLAN, *self._handing.plans(), *fallbacks], np.int32)]
+        )  # fmt: skip
+        self.budget.spend()
 
     # Requests
 
-    def _send(self, tick: int, now_s: float) -> None:
-        if self.gateway is None:
-            return
+    def _fill_tokens(self, now_s: float) -> None:
         rate = self._settings.requests_per_second
         # At most a tenth of a second's requests at once, so that a pause is not followed by a burst.
-        self._tokens = min(self._tokens + rate * self._settings.tick_s, max(1.0, rate / 10))
-        while self._tokens >= 1 and len(self.requests) < self._settings.max_in_flight and self.budget.left():
-            entry = self.cache.pick(tick, self._settings.tick_s)
-            self.budget.spend()
+        self._tokens = min(self._tokens + rate * (now_s - self._filled_s), max(1.0, rate / 10)) if rate else 0.0
+        self._filled_s = now_s
+
+    def _send(self, turn: Turn) -> None:
+        if self.gateway is None:
+            return
+        while self._tokens > ALMOST_1 and len(self.requests) < self._settings.max_in_flight:
+            entry = self.cache.pick(turn.now_ms)
             if entry < 0:
                 return
-            if not self._ask(entry, tick, now_s):
+            self.budget.spend()
+            if not self._ask(entry, turn.now_s):
+                self.cache.put_back(entry)
+                return
+            if not self.budget.left():
                 return
 
-    def _ask(self, entry: int, tick: int, now_s: float) -> bool:
+    def _ask(self, entry: int, now_s: float) -> bool:
         assert self.gateway is not None
-        while self._declared < len(self.scopes):
-            self.gateway.declare_scope(self._declared, self.scopes[self._declared])
-            self._declared += 1
         entries, deadline_s = self.cache.entries, self._settings.deadline_s
         request = Request(
             self._next_id, int(entries.scope[entry]), int(entries.key[entry]), entry, int(entries.tier[entry]),
-            int(entries.demand[entry]), now_s, now_s + deadline_s,
+            int(entries.demand[entry]), perf_counter(), now_s + deadline_s,
         )  # fmt: skip
         self._next_id += 1
+        if request.scope_id not in self._declared:
+            self.gateway.declare_scope(request.scope_id, self.scopes[request.scope_id])
+            self._declared.add(request.scope_id)
         if not self.gateway.ask(request.id, request.scope_id, request.key, deadline_s):
             request.move(RequestState.CANCELLED)
             self.counts.refused += 1
@@ -179,102 +218,78 @@ class Planner:
         self._tokens -= 1
         return True
 
-    def reset_counts(self) -> None:
-        """Begin all counts anew."""
-        self.counters[:] = 0
-        self.life[:] = 0
-        self.counts = RequestCounts()
-        self.latency_ms.clear()
-        self.planning_ms.clear()
-        self.overruns = 0
-
-    def forget_requests(self, tick: int) -> None:
+    def forget_requests(self, now_s: float) -> None:
         """Cancel everything under way (the model was taken away)."""
         for request in self.requests.values():
             if self.gateway is not None:
                 self.gateway.cancel(request.id)
-            self._end(request, RequestState.CANCELLED, tick)
+            self._end(request, RequestState.CANCELLED, int(now_s * 1000))
         self.requests.clear()
+
+    def reset_counts(self) -> None:
+        """Begin all counts anew; what is in flight counts as sent."""
+        self.counters[:] = 0
+        self.life[:] = 0
+        self.counts = RequestCounts(sent=len(self.requests))
+        self.latency_ms.clear()
+        self.planning_ms.clear()
+        self.overruns = 0
 
     # Plans to agents
 
-    def _hand_out(self, agents: Agents, things: Things, count: int, now_s: float) -> None:
-        entries, tables = self.cache.entries, self._compiled
-        while (self._batch or self._arrived) and self.budget.left():
-            if not self._batch:
-                for entry, plan in self._arrived[:MAX_BATCH]:
-                    self._batch_entry[self._batch], self._batch_plan[self._batch] = entry, plan
-                    entries.arrival[entry] = self._batch
-                    self._batch += 1
-                del self._arrived[:MAX_BATCH]
-                self._cursor = 0
-            last = min(count, self._cursor + HAND_OUT_ROWS)
-            hand_out(
-                agents, things, tables.actions, tables.targets, self.plans.table, entries, self._cursor, last,
-                self._batch_entry, self._batch_plan, now_s, self.counters, self.life,
-            )  # fmt: skip
-            self._cursor = last
-            self.budget.spend()
-            if last >= count:
-                done = self._batch_entry[: self._batch]
-                entries.arrival[done] = -1
-                done[:] = -1
-                self._batch = 0
+    def _hand_out(self, turn: Turn) -> None:
+        self._handing.run(turn, self.plans.table, self.budget)
 
     def hand_out_all(self, arrived: list[tuple[int, int]], agents: Agents, things: Things, count: int) -> None:
         """Hand out (entry, plan) pairs now, within this call's budget. For the warm-up."""
-        self._arrived += arrived
+        for entry, plan in arrived:
+            self._handing.add(entry, plan)
         self.budget.start()
-        self._hand_out(agents, things, count, 0.0)
+        self._hand_out(Turn(agents, things, count, 0.0))
 
-    def rows_moved(self) -> None:
-        """Rows moved: a hand-out under way begins again, which is harmless for those that have their plan."""
-        self._cursor = 0
-
-    def _serve(self, agents: Agents, things: Things, count: int, tick: int, now_s: float) -> None:
-        if not self.budget.left() or not count:
+    def _serve(self, turn: Turn) -> None:
+        if not turn.rows or (self._unmet and not (self._ask_heuristics(turn) and self.budget.left())):
             return
-        found = collect_needs(agents.need, count, self._next_row % count, self._needs)
+        found = collect_needs(turn.agents.need, turn.rows, self._next_row % turn.rows, self._needs)
         for first in range(0, found, SERVE_ROWS):
             last = min(first + SERVE_ROWS, found)
-            if not self.budget.left():
-                self._next_row = int(self._needs[first])
+            self._next_row = int(self._needs[first])
+            if first and not self.budget.left():
                 return
-            unknown = self._serve_rows(agents, things, first, last, tick, now_s)
-            self.budget.spend()
-            if unknown and not self._ask_heuristics(agents, self._unknown[:unknown].tolist(), tick):
-                self._next_row = int(self._needs[first])
-                return
-            if unknown:
-                self._serve_rows(agents, things, first, last, tick, now_s)
-                self.budget.spend()
+            if self._serve_rows(turn, first, last):
+                if not (self.budget.left() and self._ask_heuristics(turn) and self.budget.left()):
+                    return
+                self._serve_rows(turn, first, last)
         self._next_row = int(self._needs[found - 1]) + 1 if found else 0
 
-    def _serve_rows(self, agents: Agents, things: Things, first: int, last: int, tick: int, now_s: float) -> int:
+    def _serve_rows(self, turn: Turn, first: int, last: int) -> bool:
+        """Serve a unit's rows; True if the situations of some are unknown, which are noted."""
         tables = self._compiled
         unknown, self.cache.wanted_count = serve(
-            agents, things, tables.actions, tables.targets, self.plans.table, self.cache.entries,
+            turn.agents, turn.things, tables.actions, tables.targets, self.plans.table, self.cache.entries,
             self._needs, first, last, self.scopes.default_plan,
-            self.cache.wanted, self.cache.wanted_count, self._unknown, tick, now_s, self.counters, self.life,
+            self.cache.wanted, self.cache.wanted_count, self._unknown,
+            turn.now_ms, turn.now_s, self.counters, self.life,
         )  # fmt: skip
-        return int(unknown)
+        self.budget.spend()
+        for row in self._unknown[:unknown].tolist():
+            self._unmet[turn.agents.scope.item(row), turn.agents.key.item(row)] = None
+        return bool(unknown)
 
-    def _ask_heuristics(self, agents: Agents, rows: list[int], tick: int) -> bool:
-        """Fill the cache with the heuristics' plans for these rows; False if the budget ended first."""
-        for row in rows:
-            scope_id, key = agents.scope.item(row), agents.key.item(row)
-            entry = self.cache.find(scope_id, key)
-            if entry >= 0 and self.cache.entries.heuristic[entry] >= 0:
-                continue
-            if not self.budget.left():
-                return False
+    def _ask_heuristics(self, turn: Turn) -> bool:
+        """Fill the cache with the heuristics' plans for the situations noted; False if the budget ended first."""
+        while self._unmet:
+            scope_id, key = next(iter(self._unmet))
             try:
                 plan = self.scopes.heuristic_plan(scope_id, key)
             except ActionError as error:
                 if self._settings.strict:
                     raise
-                log.error("%s; the style of the role decides instead", error)
+                self.report("a heuristic, so the style of the role decides instead", error)
                 plan = self.scopes.fallback_plan(scope_id)
-            self.cache.put_heuristic(scope_id, key, plan, tick)
+            del self._unmet[scope_id, key]
+            self.cache.put_heuristic(scope_id, key, plan, turn.now_ms)
             self.budget.spend()
+            if self._unmet and not self.budget.left():
+                return False
         return True

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .kernels.columns import Plans
 from .reader import Steps
 from .vocabulary import MAX_STEPS, Vocabulary
+
+MIN_LIMIT = 1024
 
 
 class Origin(Enum):
@@ -51,12 +56,20 @@ class Plan:
 
 
 class PlanStore:
-    """All plans in use, by number. ``table`` holds them as arrays, which are replaced when the store grows."""
+    """All plans in use, by number. ``table`` holds them as arrays, which are replaced when the store grows.
+
+    Models never stop inventing plans, so numbers are used again: when the store :attr:`is_full`, its owner says by
+    :meth:`keep` which are still referred to. It holds at most 1,024 plans or twice as many as were in use then,
+    whichever is more, plus those of one tick.
+    """
 
     def __init__(self, vocabulary: Vocabulary, capacity: int = 256) -> None:
         self._vocabulary = vocabulary
         self._numbers: dict[tuple[Steps, Origin], int] = {}
         self._plans: list[Plan] = []
+        self._keys: list[tuple[Steps, Origin]] = []
+        self._spare: dict[int, None] = {}
+        self._limit = MIN_LIMIT
         self.table = _empty(capacity)
 
     def __len__(self) -> int:
@@ -65,27 +78,52 @@ class PlanStore:
     def __getitem__(self, number: int) -> Plan:
         return self._plans[number]
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to call :meth:`keep`."""
+        return len(self._plans) >= self._limit and not self._spare
+
+    def keep(self, numbers: Iterable[NDArray[np.int32]]) -> None:
+        """All other numbers may stand for other plans from now on. Negative numbers are passed over."""
+        used = np.zeros(len(self._plans) + 1, np.bool_)
+        for array in numbers:
+            used[np.maximum(array, -1)] = True  # -1 is the last element, which stands for no plan
+        self._spare = dict.fromkeys(np.flatnonzero(~used[:-1]).tolist())
+        self._limit = max(MIN_LIMIT, 2 * (len(self._plans) - len(self._spare)))
+
     def intern(self, steps: Steps, origin: Origin) -> int:
         """The number of the plan with these steps (from the reader, so they are well-formed) and origin."""
         number = self._numbers.get((steps, origin))
         if number is not None:
+            self._spare.pop(number, None)
             return number
-        number = len(self._plans)
-        if number == len(self.table.length):
-            grown = _empty(2 * number)
-            for new, old in zip(grown, self.table, strict=True):
-                new[:number] = old
-            self.table = grown
+        names = self._vocabulary
+        plan = Plan(tuple(Step(names.actions[a].name, names.targets[t], s) for a, t, s in steps), origin)
+        if self._spare:
+            number, _ = self._spare.popitem()
+            del self._numbers[self._keys[number]]
+            self._plans[number], self._keys[number] = plan, (steps, origin)
+        else:
+            number = len(self._plans)
+            self._plans.append(plan)
+            self._keys.append((steps, origin))
+            if number == len(self.table.length):
+                self._grow()
+        self._numbers[steps, origin] = number
         for position, (action, target, seconds) in enumerate(steps):
             self.table.action[number, position] = action
             self.table.target[number, position] = target
             self.table.seconds[number, position] = seconds
         self.table.length[number] = len(steps)
         self.table.from_model[number] = origin is Origin.MODEL
-        names = self._vocabulary
-        self._plans.append(Plan(tuple(Step(names.actions[a].name, names.targets[t], s) for a, t, s in steps), origin))
-        self._numbers[steps, origin] = number
         return number
+
+    def _grow(self) -> None:
+        arrays: tuple[NDArray[Any], ...] = self.table
+        grown: tuple[NDArray[Any], ...] = (table := _empty(2 * len(self._plans)))
+        for new, old in zip(grown, arrays, strict=True):
+            new[: len(old)] = old
+        self.table = table
 
 
 def _empty(capacity: int) -> Plans:

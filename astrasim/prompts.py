@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from .vocabulary import MAX_STEPS, Scope, Vocabulary
 
+_NO_DELIMITERS = str.maketrans("<>", "‹›")
+
 
 class Prompt(NamedTuple):
     """A chat prompt. ``system`` depends on the scope only, ``user`` on scope and key."""
@@ -25,8 +27,9 @@ def situation_words(vocabulary: Vocabulary, scope: Scope, key: int) -> str:
     words = vocabulary.words(scope.kind, key)
     lines = ["Situation: " + ("; ".join(words) if words else "nothing special") + "."]
     if scope.order:
-        # The player's words are data: delimited, one line, and of bounded length (see normalise_order).
-        lines.append(f"The player's order to you, in quotes: <<{scope.order.replace('<<', '').replace('>>', '')}>>")
+        # The player's words are data: delimited, one line, and of bounded length (see normalise_order). What could end
+        # the quotation is replaced by what looks like it.
+        lines.append(f"The player's order to you, in quotes: <<{scope.order.translate(_NO_DELIMITERS)}>>")
     lines.append("What do you do?")
     return "\n".join(lines)
 

@@ -1,6 +1,7 @@
 """What a model may answer, three ways from one declaration: a JSON schema, a GBNF grammar, and the reader.
 
-The reader is the only door by which a model's text becomes steps. It accepts exactly what the schema describes.
+The reader is the only door by which a model's text becomes steps. It accepts exactly what the schema describes; the
+compact dialect, which heuristics write too, may also name fractions of a second, or no duration at all.
 """
 
 from __future__ import annotations
@@ -20,12 +21,8 @@ Steps = tuple[tuple[int, int, float], ...]
 
 def plan_schema(vocabulary: Vocabulary, scope: Scope) -> dict[str, Any]:
     """The JSON schema of a plan in ``scope``: 1 to 8 steps, each an action with one of its own targets."""
-    # Whole seconds: grammars built from a schema (llama.cpp's for one) bound integers but not other numbers.
-    seconds = {
-        "type": "integer",
-        "minimum": max(1, math.ceil(vocabulary.min_seconds)),
-        "maximum": math.floor(vocabulary.max_seconds),
-    }
+    least, most = _whole_seconds(vocabulary)
+    seconds = {"type": "integer", "minimum": least, "maximum": most}
     step_kinds = [
         {
             "type": "object",
@@ -56,29 +53,56 @@ def plan_grammar(vocabulary: Vocabulary, scope: Scope) -> str:
 
 
 def read_json_plan(text: str, vocabulary: Vocabulary, scope: Scope) -> Steps:
-    """The steps that a model's JSON answer describes.
+    """The steps that a model's JSON answer describes; it must fit :func:`plan_schema`.
 
     Raises:
-        PlanRejected: with reason ``too_long``, ``not_json``, ``wrong_shape``, ``wrong_length``, ``unknown_action``,
-            ``unknown_target`` or ``bad_duration``.
+        PlanRejected: with reason ``too_long``, ``not_json``, ``wrong_shape`` (also for a key too many, too few or
+            twice), ``wrong_length``, ``unknown_action``, ``unknown_target`` or ``bad_duration``.
     """
-    if len(text) > MAX_ANSWER_CHARS:
-        raise PlanRejected("too_long", f"the answer has {len(text)} characters, at most {MAX_ANSWER_CHARS} are read")
+    _check_length(text)
     try:
-        answer = json.loads(text)
+        answer = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise PlanRejected("not_json", f"{type(error).__name__}: {error}") from None
-    if not isinstance(answer, dict) or not isinstance(steps := answer.get("steps"), list):
-        raise PlanRejected("wrong_shape", 'expected {"steps": [...]}')
+    steps = _values(answer, ("steps",), "the answer")[0]
+    if not isinstance(steps, list):
+        raise PlanRejected("wrong_shape", f'expected {{"steps": [...]}}, and steps is {_short(steps)}')
     if not 1 <= len(steps) <= MAX_STEPS:
         raise PlanRejected("wrong_length", f"{len(steps)} steps, expected 1 to {MAX_STEPS}")
     return tuple(_read_step(step, vocabulary, scope) for step in steps)
 
 
 def _read_step(step: object, vocabulary: Vocabulary, scope: Scope) -> tuple[int, int, float]:
-    if not isinstance(step, dict):
-        raise PlanRejected("wrong_shape", f"a step is an object, not {type(step).__name__}")
-    return check_step(step.get("action"), step.get("target"), step.get("seconds"), vocabulary, scope)
+    action, target, seconds = _values(step, ("action", "target", "seconds"), "a step")
+    checked = check_step(action, target, seconds, vocabulary, scope)
+    least, most = _whole_seconds(vocabulary)
+    if seconds is None or not checked[2].is_integer() or not least <= checked[2] <= most:
+        raise PlanRejected("bad_duration", f"{_short(seconds)} is no whole number of seconds from {least} to {most}")
+    return checked
+
+
+def _whole_seconds(vocabulary: Vocabulary) -> tuple[int, int]:
+    # Whole ones: grammars built from a schema (llama.cpp's for one) bound integers but not other numbers.
+    return max(1, math.ceil(vocabulary.min_seconds)), math.floor(vocabulary.max_seconds)
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # Readers differ in which of two equal keys counts, so an answer with two has no one meaning.
+    if len(found := dict(pairs)) != len(pairs):
+        raise PlanRejected("wrong_shape", "a key stands twice in one object")
+    return found
+
+
+def _values(given: object, keys: tuple[str, ...], what: str) -> list[object]:
+    if not isinstance(given, dict) or given.keys() != set(keys):
+        got = f"keys {_short(list(given))}" if isinstance(given, dict) else f"{_short(given)}"
+        raise PlanRejected("wrong_shape", f"{what} is an object with the keys {', '.join(keys)}, not {got}")
+    return [given[key] for key in keys]
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_ANSWER_CHARS:
+        raise PlanRejected("too_long", f"the answer has {len(text)} characters, at most {MAX_ANSWER_CHARS} are read")
 
 
 def read_compact_plan(text: str, vocabulary: Vocabulary, scope: Scope) -> Steps:
@@ -87,19 +111,21 @@ def read_compact_plan(text: str, vocabulary: Vocabulary, scope: Scope) -> Steps:
     Raises:
         PlanRejected: with the reasons of :func:`read_json_plan`.
     """
+    _check_length(text)
     lines = [line.split() for line in text.splitlines() if line.strip()]
     if not 1 <= len(lines) <= MAX_STEPS:
         raise PlanRejected("wrong_length", f"{len(lines)} steps, expected 1 to {MAX_STEPS}")
     steps = []
     for words in lines:
         if not 2 <= len(words) <= 3:
-            raise PlanRejected("wrong_shape", f"{' '.join(words)!r} is not 'action target' or 'action target seconds'")
+            said = _short(" ".join(words))
+            raise PlanRejected("wrong_shape", f"{said} is not 'action target' or 'action target seconds'")
         seconds: object = None
         if len(words) == 3:
             try:
                 seconds = float(words[2])
             except ValueError:
-                raise PlanRejected("bad_duration", f"{words[2]!r} is no number of seconds") from None
+                raise PlanRejected("bad_duration", f"{_short(words[2])} is no number of seconds") from None
         steps.append(check_step(words[0], words[1], seconds, vocabulary, scope))
     return tuple(steps)
 

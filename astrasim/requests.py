@@ -41,7 +41,10 @@ ALLOWED: dict[RequestState, frozenset[RequestState]] = {
 
 @dataclass(slots=True)
 class Request:
-    """One request. ``entry`` is the cache entry of its (scope, key); times are the simulation's clock, in seconds."""
+    """One request about the (scope, key) of the cache entry ``entry``.
+
+    ``asked_at`` is ``perf_counter`` when it was asked, ``deadline_s`` a time of the simulation's clock, in seconds.
+    """
 
     id: int
     scope_id: int
@@ -49,7 +52,7 @@ class Request:
     entry: int
     tier: int
     waiting: int
-    sent_s: float
+    asked_at: float
     deadline_s: float
     state: RequestState = RequestState.QUEUED
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from .errors import ActionError, PlanRejected
 from .plans import Origin, PlanStore
 from .reader import Steps, read_compact_plan
 from .situation import Situation
-from .vocabulary import Scope
+from .vocabulary import MAX_STEPS, Scope
 
 
 class Scopes:
@@ -63,20 +63,30 @@ class Scopes:
             return self._style_plans[number]
         scope = self.scopes[number]
         situation = Situation(self._compiled.vocabulary, scope, key)
+        name = getattr(heuristic, "__name__", repr(heuristic))
         try:
             written = heuristic(situation)
-            text = written if isinstance(written, str) else "\n".join(written)
-            steps = self._written.get((number, text))
-            if steps is None:
-                steps = read_compact_plan(text, self._compiled.vocabulary, scope)
-                if len(self._written) < 65_536:
-                    self._written[number, text] = steps
-        except PlanRejected as error:
-            raise ActionError(
-                f"heuristic {heuristic.__name__} wrote {text!r} for {situation!r}, which is no plan: {error}"
-            ) from error
+            if isinstance(written, Iterable) and not isinstance(written, str):
+                written = list(written)
         except Exception as error:  # whatever the game's code raises must not end the tick
-            raise ActionError(f"heuristic {heuristic.__name__} raised for {situation!r}: {error!r}") from error
+            raise ActionError(f"heuristic {name} raised for {situation!r}: {error!r}") from error
+        lines = [written] if isinstance(written, str) else written
+        if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+            raise ActionError(
+                f"heuristic {name} returned {written!r} for {situation!r}; it must return 'action target [seconds]', "
+                f"or a list of up to {MAX_STEPS} such lines"
+            )
+        text = "\n".join(lines)
+        steps = self._written.get((number, text))
+        if steps is None:
+            try:
+                steps = read_compact_plan(text, self._compiled.vocabulary, scope)
+            except PlanRejected as error:
+                raise ActionError(
+                    f"heuristic {name} returned {written!r} for {situation!r}, which is no plan: {error}"
+                ) from error
+            if len(self._written) < 65_536:
+                self._written[number, text] = steps
         return self._plans.intern(steps, Origin.HEURISTIC)
 
     def fallback_plan(self, number: int) -> int:

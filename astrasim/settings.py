@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
+from .arguments import unknown
 from .errors import SettingsError
+
+PREFIX = "ASTRASIM_"
+FILE = "astrasim.toml"
+FOREIGN = {"base_url": "OPENAI_BASE_URL", "api_key": "OPENAI_API_KEY"}
+"""Settings that the environment knows by a name which other programs use too."""
+PRIVATE = ("ASTRASIM_GATEWAY_", "ASTRASIM_SMOLLM_")
+"""Beginnings of environment variables by which processes of AstraSim talk to each other."""
 
 
 class Settings(BaseSettings):
     """How a simulation runs.
 
     Raises:
-        SettingsError: for an unknown name or a value out of range, saying which.
+        SettingsError: for an unknown name or a value out of range: which, where it came from, and what is allowed.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="ASTRASIM_", toml_file="astrasim.toml", extra="forbid", frozen=True, allow_inf_nan=False
-    )
+        env_prefix=PREFIX, env_ignore_empty=True, toml_file=FILE, extra="forbid", frozen=True, allow_inf_nan=False,
+        protected_namespaces=(), hide_input_in_errors=True,
+    )  # fmt: skip
 
     budget_ms: float = Field(2.0, ge=0, le=1000)
     """Milliseconds a tick for all planning; 0 switches it off (agents then stay with their role's default plan)."""
@@ -29,10 +46,11 @@ class Settings(BaseSettings):
     model: str = "auto"
     """``auto``, ``none``, ``openai``, or ``function:MODULE:NAME`` (a function (prompt, schema) -> text of your own)."""
     model_name: str = ""
-    """Which model to ask an OpenAI-compatible server for; empty: the first that it lists."""
-    base_url: str = Field("", validation_alias="OPENAI_BASE_URL")
+    """Which model to ask an OpenAI-compatible server for."""
+    base_url: str = ""
     """Of an OpenAI-compatible server, with its ``/v1``; from ``OPENAI_BASE_URL``."""
-    api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
+    api_key: SecretStr | None = None
+    """For that server; from ``OPENAI_API_KEY``. It is shown nowhere."""
     use_llm: bool = True
     """``ASTRASIM_USE_LLM=0`` means no model, whatever ``model`` says."""
     requests_per_second: float = Field(20.0, ge=0, le=10_000)
@@ -42,7 +60,7 @@ class Settings(BaseSettings):
     retry_after_s: float = Field(5.0, ge=0, le=3600)
     """How long a situation whose request failed is not asked about again."""
     every: int = Field(1, ge=1, le=60)
-    """Each agent perceives in every so-manieth tick."""
+    """Each agent perceives in every so-manieth tick, and in its first."""
     tick_s: float = Field(1 / 60, gt=0, le=1)
     """The fixed time step, in seconds."""
     seed: int = Field(0, ge=0, lt=2**31)
@@ -57,14 +75,18 @@ class Settings(BaseSettings):
     """A file to which the gateway appends every prompt and answer, one JSON object a line."""
 
     def __init__(self, **values: Any) -> None:
-        # Fields with an alias from the environment take their own name in code.
-        for name in ("base_url", "api_key"):
-            if name in values:
-                values[f"OPENAI_{name.upper()}"] = values.pop(name)
+        for name in _unknown_variables():
+            known = [PREFIX + field.upper() for field in Settings.model_fields]
+            raise SettingsError(unknown(name, known, "environment", "setting"))
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise SettingsError(_explain(error)) from None
+            raise SettingsError("; ".join(_explain(problem, values) for problem in error.errors())) from None
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{FILE} is no TOML file: {error}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise SettingsError(f"settings do not change once made; make others: Settings({name}=...)")
 
     @classmethod
     def settings_customise_sources(
@@ -75,15 +97,37 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        foreign = {name: value for name, variable in FOREIGN.items() if (value := os.environ.get(variable))}
+        return (
+            init_settings,
+            env_settings,
+            InitSettingsSource(settings_cls, foreign),
+            TomlConfigSettingsSource(settings_cls),
+        )
 
 
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        name = ".".join(map(str, problem["loc"]))
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"no setting {name!r}; there are: {', '.join(Settings.model_fields)}")
-        else:
-            lines.append(f"setting {name}={problem['input']!r}: {problem['msg']}")
-    return "; ".join(lines)
+def _unknown_variables() -> list[str]:
+    """A misspelt variable would otherwise be passed over in silence."""
+    names = [name for name in map(str.upper, os.environ) if name.startswith(PREFIX) and not name.startswith(PRIVATE)]
+    return [name for name in names if name.removeprefix(PREFIX).lower() not in Settings.model_fields]
+
+
+def _explain(problem: Any, given: dict[str, Any]) -> str:
+    name = str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":
+        return unknown(name, list(Settings.model_fields), "settings" if name in given else FILE, "setting")
+    variables = [v for v in (PREFIX + name.upper(), FOREIGN.get(name, "")) if os.environ.get(v)]
+    where = "" if name in given else f" (from {[*variables, FILE][0]})"
+    value = "..." if name == "api_key" else repr(problem["input"])
+    return f"setting {name}={value}{where}: {problem['msg']}{_range(name)}"
+
+
+def _range(name: str) -> str:
+    """The limits of a number, all of them, where pydantic's message names the one that was passed."""
+    limits = {
+        sign: getattr(limit, attribute)
+        for limit in Settings.model_fields[name].metadata
+        for attribute, sign in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
+        if hasattr(limit, attribute)
+    }
+    return f"; it must be {' and '.join(f'{sign} {value}' for sign, value in limits.items())}" if limits else ""

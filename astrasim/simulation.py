@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from itertools import pairwise
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,21 +14,21 @@ import esper
 import numpy as np
 from numpy.typing import NDArray
 
-from .agents import Agent, Handle, Thing, handle_class
+from .agents import Agent, Handle, Thing
 from .compiled import Compiled, compile_domain
 from .domain import Domain
-from .errors import DomainError, WorldError
+from .errors import DomainError
 from .gateway import Gateway
-from .kernels.columns import NEED_END, NEED_ORDER, Agents, Events, Things
-from .membership import Membership
+from .kernels.columns import NEED_ORDER, Agents, Events, Things
+from .membership import World
 from .model_choice import choose_model
 from .movement import Integrate, Movement
 from .obstacles import Obstacles, obstacle_grid
 from .planner import Planner
+from .population import NEVER_LOOKED, Population
 from .settings import Settings
 from .situation import Situation
 from .statistics import Statistics, Window
-from .table import Table
 from .vocabulary import normalise_order
 
 if TYPE_CHECKING:
@@ -40,27 +40,6 @@ TIERS = ("minion", "leader", "boss", "hero")
 """How much model attention an agent gets, least first: a request's rank is that of the highest tier waiting for it."""
 
 SightHook = Callable[[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]], NDArray[Any]]
-
-AGENT_FIXED: tuple[tuple[str, Any, int], ...] = (
-    ("scope", np.int32, 0),  # number of its scope
-    ("tier", np.int32, 0),  # index into TIERS
-    ("key", np.int64, 0),  # its situation, packed
-    ("interrupt_key", np.int64, 0),  # the interrupt features alone, packed
-    ("need", np.uint8, NEED_END),  # why it waits for the planner, 0 if it does not
-    ("plan", np.int32, 0),  # number of its plan
-    ("step", np.int32, 0),
-    ("state", np.uint8, 1),  # steps.Status of its step
-    ("outcome", np.uint8, 0),  # what the step came to in this tick
-    ("elapsed", np.float32, 0),  # seconds since the step started
-    ("source", np.uint8, 0),  # plans.Source of its plan
-    ("entry", np.int32, -1),  # cache entry that it took its plan at, -1 for a default plan
-    ("plan_key", np.int64, 0),  # its situation when it took the plan
-    ("plan_interrupt_key", np.int64, 0),
-    ("plan_start", np.float64, 0),  # simulation time at which it took the plan, seconds
-    ("fresh", np.uint8, 0),  # a model's plan that has not run yet
-    ("last_plan", np.int32, -1),  # the plan that ended last
-    ("next_plan", np.int32, -1),  # a model's plan that takes over when the step ends
-)
 
 
 class Simulation:
@@ -91,7 +70,8 @@ class Simulation:
     ) -> None:
         self.domain = domain
         self.settings = settings or Settings()
-        self.world = world or esper.current_world
+        self._world = World(world)
+        self.world = self._world.name
         self.compiled: Compiled = compile_domain(domain)
         if self.settings.warmup:
             from .warmup import warm_up  # here, because it runs a small simulation of its own
@@ -107,44 +87,29 @@ class Simulation:
         self.tick_ms = Window(4096)
         self.tick_started_s = 0.0
         self.model, self.model_reason = choose_model(self.settings)
+        self.events = _no_events(0)
+        self.event_count = 0
         self._in_tick = False
-        self._closed = False
-        if pipeline is None:
-            # By name: the systems are the layer above this one, and a default is no reason to turn that round.
-            pipeline = importlib.import_module("astrasim.systems").PIPELINE
-        self._pipeline = tuple(cast("Sequence[type[esper.Processor]]", pipeline))
-        self._make_tables()
+        self._population = Population(self.compiled, self.settings.capacity, self._world)
+        self.agents, self.things = self._population.agents, self._population.things
+        self.agents.tick_s = self.settings.tick_s
         gateway = None if self.model is None else self._new_gateway()
         self.planner = Planner(self.compiled, self.settings, gateway)
         for role in self.compiled.roles.values():
             for kind in role.kinds:
                 self._scope(kind, role.name, "")
-        with self._in_world():
-            if any(esper.get_processor(processor) for processor in self._pipeline):
-                raise WorldError(
-                    f"esper world {self.world!r} has a simulation already; close that one (sim.close()) or give "
-                    f"another world: Simulation(domain, world='another')"
-                )
-            for position, processor in enumerate(self._pipeline):
-                # Room between priorities: a game's own processor may run between two of ours.
-                esper.add_processor(processor(self), priority=10 * (len(self._pipeline) - position))
-        if gateway is not None:
-            gateway.start()
+        if pipeline is None:
+            # By name: the systems are the layer above this one, and a default is no reason to turn that round.
+            pipeline = importlib.import_module("astrasim.systems").PIPELINE
+        make = cast("Sequence[Callable[[Simulation], esper.Processor]]", pipeline)
+        self._world.enter([processor(self) for processor in make])
+        try:
+            if gateway is not None:
+                gateway.start()
+        except BaseException:
+            self.close()
+            raise
         log.info("model: %s (%s)", self.model_tag, self.model_reason)
-
-    def _make_tables(self) -> None:
-        c, capacity = self.compiled, self.settings.capacity
-        self.agents = Table("agent", c.floats, c.references, AGENT_FIXED, len(c.declared_features), capacity)
-        self.things = Table("thing", c.thing_floats, (), (("taken", np.uint8, 0),), capacity=64)
-        self.agents.kind_names = tuple(self.domain.kinds)
-        self.things.kind_names = tuple(self.domain.declared.things)
-        self.agents.refers_to = [self.things if r in c.thing_references else self.agents for r in c.references]
-        self.agents.tick_s = self.settings.tick_s
-        self._agent_class = handle_class(Agent, self.agents.float_index, self.agents.reference_index)
-        self._thing_class = handle_class(Thing, self.things.float_index, {})
-        self._agent_members, self._thing_members = Membership(Agent), Membership(Thing)
-        self.events = _no_events(0)
-        self.event_count = 0
 
     def _new_gateway(self) -> Gateway:
         assert self.model is not None
@@ -161,7 +126,14 @@ class Simulation:
     # Life
 
     def spawn(
-        self, kind: str, x: float = 0.0, y: float = 0.0, *, role: str | None = None, tier: str = "minion", **columns: float
+        self,
+        kind: str,
+        x: float = 0.0,
+        y: float = 0.0,
+        *,
+        role: str | None = None,
+        tier: str = "minion",
+        **columns: float,
     ) -> Agent:
         """A new agent at (x, y), its home. ``columns`` set further columns of it.
 
@@ -173,21 +145,22 @@ class Simulation:
     def spawn_many(
         self, kind: str, number: int, *, role: str | None = None, tier: str = "minion", **columns: Any
     ) -> list[Agent]:
-        """``number`` new agents; a column's value may be one number or an array of shape (number,). Errors as ``spawn``."""
+        """``number`` new agents; a column's value is one number or an array of shape (number,). Errors as ``spawn``."""
         if kind not in self.domain.kinds:
             raise DomainError(f"no kind {kind!r}; there are: {', '.join(self.domain.kinds)}")
         if tier not in TIERS:
             raise DomainError(f"no tier {tier!r}; there are: {', '.join(TIERS)}")
+        if not isinstance(number, int | np.integer) or number < 0:
+            raise DomainError(f"number={number!r} of agents must be a whole number of at least 0")
         scope = self._scope(kind, role, "")
         values = {**self.domain.kinds[kind], **columns}
         values.setdefault("home_x", values.get("x", 0.0))
         values.setdefault("home_y", values.get("y", 0.0))
-        with self._in_world():
-            rows = self._add(self.agents, self._agent_class, self._agent_members, kind, number, values)
+        self._make_way()
+        rows = self._population.add_agents(kind, int(number), values)
         self.agents.scope[rows] = scope
         self.agents.tier[rows] = TIERS.index(tier)
         self.agents.plan[rows] = self.planner.scopes.default_plan[scope]
-        # Nothing was perceived yet, so there is no situation whose change could interrupt a plan.
         return cast("list[Agent]", self.agents.handles[rows])
 
     def add_thing(self, kind: str, x: float = 0.0, y: float = 0.0, **columns: float) -> Thing:
@@ -196,47 +169,44 @@ class Simulation:
             known = ", ".join(self.domain.declared.things) or "none: declare one with domain.thing(...)"
             raise DomainError(f"no thing {kind!r}; there are: {known}")
         values = {**self.domain.declared.things[kind], "x": x, "y": y, **columns}
-        with self._in_world():
-            rows = self._add(self.things, self._thing_class, self._thing_members, kind, 1, values)
-        return cast("Thing", self.things.handles[rows.start])
+        self._make_way()
+        return self._population.add_thing(kind, values)
 
-    def _add(
-        self, table: Table, cls: type[Handle], members: Membership, kind: str, number: int, values: dict[str, Any]
-    ) -> slice:
+    def _make_way(self) -> None:
+        """Reuse the rows of the dead rather than grow, unless a system is at work on rows right now."""
         if not self._in_tick:
-            self.notice_deletions()  # rows may move now: nobody is in the middle of a tick
-        handles = [cls(0) for _ in range(number)]
-        rows = table.add(handles, table.kind_names.index(kind), values)
-        for handle in handles:
-            handle.entity = esper.create_entity()
-        members.add((handle.entity, handle) for handle in handles)
-        return rows
+            self.notice_deletions()
 
     def remove(self, handle: Handle) -> None:
-        """Delete an agent or a thing; noticed at the start of the next tick, like ``esper.delete_entity``. Twice does no harm."""
-        with self._in_world():
-            if handle.alive and esper.entity_exists(handle.entity):
-                esper.delete_entity(handle.entity)
+        """Delete an agent or a thing, as ``esper.delete_entity`` does: gone from the next tick on. Twice: no harm.
+
+        Raises:
+            WorldError: if it is of another simulation.
+        """
+        if handle.alive:
+            self._population.delete(handle)
 
     def notice_deletions(self) -> None:
         """Drop the rows of all that left the esper world. The first system of each tick calls it."""
-        for members, table in ((self._agent_members, self.agents), (self._thing_members, self.things)):
-            gone = [cast("Handle", h)._row for h in members.gone() if cast("Handle", h).alive]
-            if gone:
-                pointing = [
-                    (self.agents.r[q], self.agents.count)
-                    for q, refers_to in enumerate(self.agents.refers_to)
-                    if refers_to is table
-                ]
-                table.remove(gone, pointing)
-                self.planner.rows_moved()
+        self._population.notice_deletions()
 
     def order(self, agent: Agent, text: str) -> None:
-        """Give an order in plain words, or "" to relieve. Its scope changes: no plan made for another order reaches it."""
-        scope = self.planner.scopes[int(self.agents.scope[agent.row])]
-        self.agents.scope[agent.row] = self._scope(scope.kind, scope.role, normalise_order(text))
-        self.agents.need[agent.row] = NEED_ORDER
-        self.agents.next_plan[agent.row] = -1
+        """Give an order in plain words, or "" to relieve. Its scope changes: no plan made for another order reaches it.
+
+        The order that it has already changes nothing.
+
+        Raises:
+            AgentGone: if it was deleted.
+            WorldError: if it is of another simulation.
+        """
+        row = self._population.row_of(agent)
+        old = int(self.agents.scope[row])
+        scope = self.planner.scopes[old]
+        new = self._scope(scope.kind, scope.role, normalise_order(text))
+        if new != old:
+            self.agents.scope[row] = new
+            if self.agents.plan_interrupt_key[row] != NEVER_LOOKED:
+                self.agents.need[row] = NEED_ORDER
 
     def _scope(self, kind: str, role: str | None, order: str) -> int:
         found = self.compiled.role_for(kind, role)
@@ -252,57 +222,42 @@ class Simulation:
 
         Raises:
             WorldError: if the simulation is closed or its world was deleted.
+            ValueError: if ``dt`` is negative or not finite.
         """
-        if self._closed:
-            raise WorldError("this simulation is closed; make a new one")
-        with self._in_world():
+        with self._world.open():
             esper.process(self.settings.tick_s if dt is None else dt)
 
     def begin_tick(self, dt: float) -> None:
         """Called by the first system."""
+        if not 0 <= dt < float("inf"):
+            raise ValueError(f"dt={dt!r} must be a finite number of seconds, at least 0")
         self._in_tick = True
         self.ticks += 1
-        self.time += dt
+        # A float whatever the game wrote: numba would compile kernels anew for another type.
+        self.time += float(dt)
+        if dt > 0:
+            self.agents.tick_s = float(dt)
 
     def end_tick(self) -> None:
         """Called by the last system."""
         self._in_tick = False
 
-    @contextmanager
-    def _in_world(self) -> Iterator[None]:
-        before = esper.current_world
-        if before == self.world:
-            yield
-            return
-        if self.ticks and self.world not in esper.list_worlds():
-            raise WorldError(f"esper world {self.world!r} was deleted; make a new simulation")
-        esper.switch_world(self.world)
-        try:
-            yield
-        finally:
-            esper.switch_world(before)
-
     def close(self) -> None:
-        """End the gateway process, take the processors and all agents and things out of the world. Twice does no harm."""
-        if self._closed:
-            return
-        self._closed = True
+        """End the gateway process, take the processors and all agents and things out of the world. Twice does no harm.
+
+        Figures, and the last values in ``sim.agents``, can still be read.
+        """
         if isinstance(self.planner.gateway, Gateway):
             self.planner.gateway.close()
-        if self.world not in esper.list_worlds():
-            return
-        with self._in_world():
-            self.notice_deletions()
-            for handle in [*self.agents.handles, *self.things.handles]:
-                esper.delete_entity(handle.entity, immediate=True)
-            self.notice_deletions()
-            for processor in self._pipeline:
-                esper.remove_processor(processor)
+        self._population.end()
+        self._world.leave()
 
     def __enter__(self) -> Simulation:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # The world around
@@ -343,7 +298,7 @@ class Simulation:
 
     def situation(self, agent: Agent) -> Situation:
         """The agent's situation as of its last perception: key, vector, words."""
-        row = agent.row
+        row = self._population.row_of(agent)
         scope = self.planner.scopes[int(self.agents.scope[row])]
         return Situation(self.compiled.vocabulary, scope, int(self.agents.key[row]), self._vector(row))
 
@@ -357,6 +312,7 @@ class Simulation:
 
     def why(self, agent: Agent) -> str:
         """In plain words: its situation, what is legal now, prompt, the model's raw answer, plan, step and source."""
+        self._population.row_of(agent)  # raises for one that is not ours
         from .why import explain
 
         return explain(self, agent)
@@ -375,8 +331,8 @@ class Simulation:
 
 
 def _position(value: float, edges: tuple[float, ...]) -> float:
-    """Where a value stands among the buckets, 0 to 1, linear inside each; outer buckets are as wide as their neighbour."""
-    widths = [b - a for a, b in zip(edges, edges[1:], strict=False)] or [max(abs(edges[0]), 1.0)]
+    """Where a value stands among the buckets, 0 to 1, linear in each; outer buckets are as wide as their neighbour."""
+    widths = [b - a for a, b in pairwise(edges)] or [max(abs(edges[0]), 1.0)]
     knots = [edges[0] - widths[0], *edges, edges[-1] + widths[-1]]
     return float(np.interp(value, knots, np.linspace(0.0, 1.0, len(knots))))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .arguments import unknown
 from .vocabulary import Scope, Vocabulary
 
 
@@ -46,12 +47,11 @@ class Situation:
         return self.scope.order
 
     def __getattr__(self, name: str) -> int:
-        try:
-            return self.buckets[name]
-        except KeyError:
-            raise AttributeError(
-                f"{self.scope.kind} has no feature {name!r}; it has: {', '.join(self.buckets) or 'none'}"
-            ) from None
+        if name.startswith("_"):  # copy and pickle look for methods before there are any buckets
+            raise AttributeError(name)
+        if name not in self.buckets:
+            raise AttributeError(unknown(name, self.buckets, f"a situation of a {self.scope.kind}", "feature"))
+        return self.buckets[name]
 
     def __repr__(self) -> str:
         return f"Situation({self.scope.kind}, key {self.key}: {'; '.join(self.words)})"

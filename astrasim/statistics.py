@@ -45,12 +45,13 @@ class Window:
 
 @dataclass(slots=True)
 class RequestCounts:
-    """What became of requests. ``refused``: the gateway had no room or was not ready; ``late``: answers nobody waited for."""
+    """What became of requests; :class:`Requests` says what each count means."""
 
     sent: int = 0
     answered: int = 0
     failed: int = 0
     rejected: int = 0
+    cancelled: int = 0
     refused: int = 0
     late: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -66,12 +67,18 @@ class Planning(NamedTuple):
 
 
 class Requests(NamedTuple):
-    """``shared``: agents that came to a situation which was already asked about. ``reasons`` counts failures."""
+    """``sent`` is the sum of ``answered``, ``failed``, ``rejected``, ``cancelled`` and ``in_flight``.
+
+    ``refused``: not sent, because the gateway was not ready or had no room; asked again later. ``late``: answers that
+    nobody waited for any more. ``shared``: agents that came to a situation which was already asked about.
+    ``latency_ms``: from asking to having the plan, by the clock on the wall. ``reasons``: why some failed.
+    """
 
     sent: int
     answered: int
     failed: int
     rejected: int
+    cancelled: int
     refused: int
     late: int
     shared: int
@@ -81,7 +88,10 @@ class Requests(NamedTuple):
 
 
 class Lookups(NamedTuple):
-    """Agents that needed a plan: ``exact_hits`` took a model's plan from the cache, ``misses`` the heuristic's."""
+    """Agents that needed a plan: ``exact_hits`` took a model's plan from the cache, ``misses`` the heuristic's.
+
+    Someone may miss where the model's plan is known: if it was not legal, or failed a moment ago.
+    """
 
     exact_hits: int
     misses: int
@@ -96,11 +106,13 @@ class AgentTicks(NamedTuple):
 
 
 class PlanUse(NamedTuple):
-    """``applied``: model plans that ran at least one step, once an agent. ``unchanged``: those equal to the plan before.
+    """What became of plans, once an agent.
 
-    ``dropped``: by reason, plans that came for an agent and did not fit any more (illegal: its first step could not
-    start; interrupted: an interrupt feature had changed; moved_on: its plan had ended; order: it has a new order).
-    ``second_step_share``: of the plans that ended, how many had reached their second step.
+    ``applied``: model plans that ran at least one step. ``unchanged``: those equal to the plan before. ``dropped``: by
+    reason, how often an agent did not take the plan that the model made for it (illegal: its first step could not
+    start; interrupted: an interrupt feature had changed; moved_on: its plan had ended and it went on to another
+    situation; order: it has a new order). ``second_step_share``: of the plans that ended, how many had begun a second
+    step.
     """
 
     applied: int

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from .arguments import known, number
 from .errors import DomainError
 
 
@@ -39,6 +40,8 @@ class Verb:
     about: str = ""
 
 
+_HIT = {"range": None, "speed": 0.0, "near": 0.0, "cooldown": 1.0, "ammunition": 0.0, "stamina": 0.0}
+
 VERBS: dict[str, Verb] = {
     "approach": Verb(Motion.TOWARDS, {"speed": None, "near": 1.0, "stamina_rate": 0.0}, done_when_near=True),
     "flee": Verb(Motion.AWAY, {"speed": None, "stamina_rate": 0.0}, done_when_lost=True),
@@ -46,21 +49,24 @@ VERBS: dict[str, Verb] = {
     "hold": Verb(Motion.KEEP, {"speed": 4.0, "near": 2.0, "stamina_rate": 0.0}),
     "patrol": Verb(Motion.WANDER, {"speed": None, "radius": 10.0, "stamina_rate": 0.0}),
     "attack": Verb(
-        Motion.STAY,
-        {"damage": None, "range": None, "cooldown": 1.0, "ammunition": 0.0, "stamina": 0.0},
+        Motion.KEEP,
+        {"damage": None, **_HIT},
         done_when_lost=True,
         hits=True,
     ),
     "heal": Verb(
-        Motion.STAY,
-        {"amount": None, "range": None, "cooldown": 1.0, "ammunition": 0.0, "stamina": 0.0, "limit": 100.0},
+        Motion.KEEP,
+        {"amount": None, **_HIT, "limit": 100.0},
         done_when_lost=True,
         hits=True,
     ),
     "reload": Verb(Motion.STAY, {"rate": None, "limit": None}, gains="ammo"),
     "rest": Verb(Motion.STAY, {"rate": None, "limit": 100.0}, gains="stamina"),
     "take": Verb(
-        Motion.TOWARDS, {"speed": None, "near": 1.0, "amount": 0.0, "stamina_rate": 0.0}, done_when_near=True, takes=True
+        Motion.TOWARDS,
+        {"speed": None, "near": 1.0, "amount": 0.0, "stamina_rate": 0.0},
+        done_when_near=True,
+        takes=True,
     ),
     "wait": Verb(Motion.STAY, {}),
 }
@@ -77,19 +83,16 @@ class StockAction:
 
 def stock_action(verb: str, given: dict[str, float], column: str | None) -> StockAction:
     """Raises DomainError for an unknown verb, an unknown parameter or a missing one."""
-    if verb not in VERBS:
-        raise DomainError(f"no stock action {verb!r}; there are: {', '.join(VERBS)}")
-    known = VERBS[verb].parameters
-    for name, value in given.items():
-        if name not in known:
-            raise DomainError(f"stock action {verb!r} has no parameter {name!r}; it has: {', '.join(known) or 'none'}")
-        if not 0 <= value < float("inf"):
-            raise DomainError(f"stock action {verb!r}: {name}={value!r} must be a finite number of at least 0")
-    merged = {name: given.get(name, default) for name, default in known.items()}
+    where = f"stock action {known(verb, VERBS, 'stock', 'verb')!r}"
+    parameters = VERBS[verb].parameters
+    for name in given:
+        known(name, parameters, where, "parameter")
+    merged = {name: given.get(name, default) for name, default in parameters.items()}
     missing = [name for name, value in merged.items() if value is None]
     if missing:
-        raise DomainError(f"stock action {verb!r} needs {', '.join(missing)}: domain.stock({verb!r}, {missing[0]}=...)")
-    return StockAction(verb, {n: float(v) for n, v in merged.items() if v is not None}, column or _column_of(verb))
+        raise DomainError(f"{where} needs {', '.join(missing)}: domain.stock({verb!r}, {missing[0]}=...)")
+    checked = {name: number(value, f"{where}: {name}", least=0) for name, value in merged.items()}
+    return StockAction(verb, checked, column or _column_of(verb))
 
 
 def _column_of(verb: str) -> str:

@@ -6,7 +6,10 @@ Three sorts of column:
   can read a column whose number it finds in a table.
 * ``r`` int32 (references, capacity): rows of other agents or things, -1 for none. Kept right when rows move.
 * ``b`` uint8 (features, capacity): the bucket in which each feature of an agent stands.
-* fixed columns, attributes of the table (``kind``, ``uid``, and the planner's for agents).
+* fixed columns of other types (``kind``, ``uid``, and the planner's for agents).
+
+To read and to write, ``table.NAME`` is the column as far as rows are in use, whatever its sort; ``f``, ``r`` and ``b``
+are whole blocks, with the rows not yet in use.
 
 A row is no identity: when an agent dies, the last row moves into its place. The identity is the handle, or its ``uid``,
 a number that is never used again.
@@ -23,12 +26,10 @@ from numpy.typing import NDArray
 
 from .errors import DomainError
 from .kernels.rows import remap_references
+from .kernels.situating import UNKNOWN_BUCKET
 
 if TYPE_CHECKING:
     from .agents import Handle
-
-UNKNOWN_BUCKET = 255
-"""The bucket of a feature that was never looked at: it has no hysteresis yet."""
 
 Fixed = tuple[str, Any, int]
 """A fixed column: its name, dtype and the value of a new row."""
@@ -61,23 +62,25 @@ class Table:
         buckets: int = 0,
         capacity: int = 1024,
     ) -> None:
+        self._columns: frozenset[str] = frozenset()
         self.what = what
         self.float_index = {name: i for i, name in enumerate(floats)}
         self.reference_index = {name: i for i, name in enumerate(references)}
         self.defaults = np.array(list(floats.values()), dtype=np.float32)
         self.fixed: tuple[Fixed, ...] = (("kind", np.int16, 0), ("uid", np.int64, 0), *fixed)
-        self._buckets = max(1, buckets)
         self.handles: list[Handle] = []
         self.count = 0
-        self.generation = 0
-        """Goes up whenever rows moved or arrays were replaced: anything that kept a row or an array looks again."""
         self.kind_names: tuple[str, ...] = ()
         self.refers_to: list[Table] = []
         """For each reference column, the table that its rows are of."""
         self.tick_s = 1 / 60
+        """The length of this tick: a velocity set by a handle must not carry further than its target in it."""
+        self._buckets = max(1, buckets)
         self._next_uid = 1
         self._views: list[weakref.ref[NDArray[Any]]] = []
+        self._whole: dict[str, NDArray[Any]] = {}
         self._allocate(max(1, capacity))
+        self._columns = frozenset([*floats, *references, *self._whole])
 
     @property
     def capacity(self) -> int:
@@ -87,22 +90,27 @@ class Table:
         self.f = np.zeros((len(self.float_index), capacity), dtype=np.float32)
         self.r = np.full((max(1, len(self.reference_index)), capacity), -1, dtype=np.int32)
         self.b = np.full((self._buckets, capacity), UNKNOWN_BUCKET, dtype=np.uint8)
-        for name, dtype, _ in self.fixed:
-            setattr(self, name, np.zeros(capacity, dtype=dtype))
+        self._whole = {name: np.zeros(capacity, dtype=dtype) for name, dtype, _ in self.fixed}
+        self._set_count(self.count)
+
+    def _set_count(self, count: int) -> None:
+        self.count = count
+        # Fixed columns are plain attributes, because the systems read many of them in every tick.
+        self.__dict__.update({name: array[:count] for name, array in self._whole.items()})
 
     def _arrays(self) -> list[NDArray[Any]]:
-        return [self.f, self.r, self.b, *(getattr(self, name) for name, _, _ in self.fixed)]
+        return [self.f, self.r, self.b, *self._whole.values()]
 
     def _grow(self, capacity: int) -> None:
         count, old = self.count, self._arrays()
+        old_views = [getattr(self, name) for name in self._whole]
         self._allocate(capacity)
         for new, array in zip(self._arrays(), old, strict=True):
             new[..., :count] = array[..., :count]
         # Whoever kept one of the old arrays would write into nowhere: let that raise instead.
-        for array in [*old, *(view for ref in self._views if (view := ref()) is not None)]:
+        for array in [*old, *old_views, *(view for ref in self._views if (view := ref()) is not None)]:
             array.flags.writeable = False
         self._views.clear()
-        self.generation += 1
 
     # Rows
 
@@ -115,30 +123,31 @@ class Table:
         Raises:
             DomainError: for a column that does not exist or an array of another length. Nothing is added then.
         """
-        size = len(handles)
+        size, first = len(handles), self.count
         values = {self._float(name): self._checked(name, value, size) for name, value in columns.items()}
-        if self.count + size > self.capacity:
-            self._grow(max(self.capacity * 2, self.count + size))
-        rows = slice(self.count, self.count + size)
+        if first + size > self.capacity:
+            self._grow(max(self.capacity * 2, first + size))
+        rows = slice(first, first + size)
+        self._set_count(first + size)
         self.f[:, rows] = self.defaults[:, None]
         self.r[:, rows] = -1
         self.b[:, rows] = UNKNOWN_BUCKET
         for name, _, initial in self.fixed:
-            getattr(self, name)[rows] = initial
+            self._whole[name][rows] = initial
         for index, value in values.items():
             self.f[index, rows] = value
         self.kind[rows] = kind
         self.uid[rows] = np.arange(self._next_uid, self._next_uid + size)
-        for row, handle in enumerate(handles, start=self.count):
-            handle._attach(self, row, self._next_uid)
-            self._next_uid += 1
+        for number, handle in enumerate(handles):
+            handle._attach(self, first + number, self._next_uid + number)
+        self._next_uid += size
         self.handles.extend(handles)
-        self.count += size
         return rows
 
     def _checked(self, name: str, value: Any, size: int) -> NDArray[np.float32]:
         try:
-            array = np.asarray(value, dtype=np.float32)
+            with np.errstate(over="ignore"):  # too large for float32 is infinite, and refused below
+                array = np.asarray(value, dtype=np.float32)
         except (TypeError, ValueError):
             raise DomainError(f"{self.what} column {name!r}: {value!r} is no number and no array of numbers") from None
         if array.shape not in ((), (size,)):
@@ -148,12 +157,15 @@ class Table:
         return array
 
     def _float(self, name: str) -> int:
-        if name not in self.float_index:
+        if name in self.float_index:
+            return self.float_index[name]
+        if name in self.reference_index:
             raise DomainError(
-                f"{self.what}s have no column {name!r}; they have: {', '.join(self.float_index)}. "
-                f"A game adds one with domain.column({name!r}, default=...)"
+                f"{self.what} column {name!r} is a reference, not a number; set it afterwards: handle.{name}"
             )
-        return self.float_index[name]
+        how = f"domain.column({name!r}, default=...)" if self.what == "agent" else f"domain.thing(..., {name}=...)"
+        known = ", ".join(self.float_index)
+        raise DomainError(f"{self.what}s have no column {name!r}; they have: {known}. A game adds one with {how}")
 
     def remove(self, rows: Sequence[int], referrers: Sequence[tuple[NDArray[np.int32], int]]) -> None:
         """Delete ``rows``; the last rows move into the gaps, and references follow them.
@@ -168,8 +180,8 @@ class Table:
         before, after = self.count, self.count - len(gone)
         holes = gone[gone < after]
         movers = np.setdiff1d(np.arange(after, before), gone[gone >= after], assume_unique=True)
-        for row in gone.tolist():
-            self.handles[row]._detach()
+        for row, kind in zip(gone.tolist(), self.kind[gone].tolist(), strict=True):
+            self.handles[row]._detach(self.kind_names[kind])
         if len(holes):
             for array in self._arrays():
                 array[..., holes] = array[..., movers]
@@ -178,8 +190,7 @@ class Table:
                 self.handles[hole] = handle
                 handle._row = hole
         del self.handles[after:]
-        self.count = after
-        self.generation += 1
+        self._set_count(after)
         moved = np.arange(before, dtype=np.int32)
         moved[gone] = -1
         moved[movers] = holes
@@ -189,31 +200,41 @@ class Table:
     # What users see
 
     def column(self, name: str) -> NDArray[Any]:
-        """The values of a column for the rows now alive, shape (count,); writing to it writes to the agents.
+        """The values of a column for the rows now in use, shape (count,); writing to it writes to the agents.
 
-        Hold it no longer than a tick: after the next growth of the table it is read-only, and writing raises.
+        Hold it no longer than a tick: rows move when agents die, and after the next growth of the table it is
+        read-only, so that writing to it raises. (A slice that you took of it is not.)
 
         Raises:
             DomainError: if there is no such column.
         """
-        if name in self.reference_index:
-            view: NDArray[Any] = self.r[self.reference_index[name], : self.count]
-        elif any(name == fixed for fixed, _, _ in self.fixed):
-            view = getattr(self, name)[: self.count]
-        else:
-            view = self.f[self._float(name), : self.count]
+        view = self._view(name)
         if len(self._views) >= 64:
             self._views = [ref for ref in self._views if ref() is not None]
         self._views.append(weakref.ref(view))
         return view
 
+    def _view(self, name: str) -> NDArray[Any]:
+        if name in self.reference_index:
+            return self.r[self.reference_index[name], : self.count]
+        if name in self._whole:
+            return self._whole[name][: self.count]
+        return self.f[self._float(name), : self.count]
+
     def __getattr__(self, name: str) -> NDArray[Any]:
-        if name.startswith("_") or "float_index" not in self.__dict__:
+        if name.startswith("_") or "_columns" not in self.__dict__:
             raise AttributeError(name)
         try:
             return self.column(name)
         except DomainError as error:
             raise AttributeError(str(error)) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # ``sim.agents.hp -= 5`` ends in an assignment, which must not put an array in the column's place.
+        if name in self.__dict__.get("_columns", ()):
+            self._view(name)[:] = value
+        else:
+            object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return self.count

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import DomainError
 from .table import Table
 
 
@@ -30,11 +31,17 @@ class Rows:
         return len(self.index)
 
     def __getattr__(self, name: str) -> NDArray[Any]:
-        values: NDArray[Any] = getattr(self._table, name)[self.index]
-        return values
+        return self._column(name)[self.index]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        getattr(self._table, name)[self.index] = value
+        self._column(name)[self.index] = value
+
+    def _column(self, name: str) -> NDArray[Any]:
+        try:
+            view: NDArray[Any] = self._table._view(name)
+            return view
+        except DomainError as error:
+            raise AttributeError(str(error)) from None
 
     def steer_to(self, target: Any, speed: Any) -> None:
         """Set velocities towards ``target`` (anything with ``x`` and ``y``, arrays or numbers); no overshooting."""
@@ -54,7 +61,8 @@ class Rows:
 
     def distance_to(self, target: Any) -> NDArray[Any]:
         """Distances in world units."""
-        return np.hypot(target.x - self.x, target.y - self.y)
+        distance: NDArray[Any] = np.hypot(target.x - self.x, target.y - self.y)
+        return distance
 
     def _way(self, target: Any) -> tuple[Any, Any, Any]:
         dx, dy = target.x - self.x, target.y - self.y

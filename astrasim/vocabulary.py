@@ -7,9 +7,12 @@ function of scope and key. Both processes read the same declaration, so they can
 
 from __future__ import annotations
 
+import unicodedata
 from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
+
+from .errors import DomainError
 
 PROMPT_VERSION = "1"
 MAX_STEPS = 8
@@ -100,7 +103,17 @@ class Vocabulary(_Frozen):
         return rows[-1][1] * rows[-1][2] if rows else 1
 
     def pack(self, kind: str, buckets: dict[str, int]) -> int:
-        """The key of the situation in which each feature stands in the bucket given (bucket 0 where none is given)."""
+        """The key of the situation in which each feature stands in the bucket given (bucket 0 where none is given).
+
+        Raises:
+            DomainError: for a feature that ``kind`` does not have, or a bucket that the feature does not have.
+        """
+        counts = {self.features[i].name: count for i, _, count in self.packing(kind)}
+        for name, bucket in buckets.items():
+            if name not in counts:
+                raise DomainError(f"a {kind} has no feature {name!r}; it has: {', '.join(counts) or 'none'}")
+            if not 0 <= bucket < counts[name]:
+                raise DomainError(f"feature {name!r} has buckets 0 to {counts[name] - 1}, not {bucket!r}")
         return sum(buckets.get(self.features[i].name, 0) * multiplier for i, multiplier, _ in self.packing(kind))
 
     def buckets(self, kind: str, key: int) -> dict[str, int]:
@@ -112,7 +125,7 @@ class Vocabulary(_Frozen):
         return tuple(self.features[i].words[key // m % count] for i, m, count in self.packing(kind))
 
     def interrupt_key(self, kind: str, key: int) -> int:
-        """``key`` with every feature that is no ``interrupt`` set to bucket 0: what must stay equal while a plan runs."""
+        """``key`` with each feature that is no ``interrupt`` at bucket 0: what must stay equal while a plan runs."""
         return sum(key // m % count * m for i, m, count in self.packing(kind) if self.features[i].interrupt)
 
     def steps_of(self, scope: Scope) -> tuple[tuple[ActionWords, tuple[str, ...]], ...]:
@@ -123,7 +136,15 @@ class Vocabulary(_Frozen):
 def normalise_order(text: str) -> str:
     """An order as it enters a scope: one line, single spaces, lower case, at most 200 characters.
 
-    Control characters are dropped, so that what a player typed stays one delimited line of data in a prompt.
+    Control characters are dropped, so that what a player typed stays one delimited line of data in a prompt. Characters
+    that only look different (full-width forms, ligatures) become one, so that such orders share plans.
+
+    Raises:
+        DomainError: if ``text`` is no string.
     """
-    printable = "".join(c if c.isprintable() else " " for c in text)
+    if not isinstance(text, str):
+        raise DomainError(f"an order is a string, not {text!r}; use '' to relieve an agent of its order")
+    # Only the first few hundred characters can matter: a pasted book must not cost a frame.
+    head = unicodedata.normalize("NFKC", text.strip()[: 4 * ORDER_MAX_CHARS])
+    printable = "".join(c if c.isprintable() else " " for c in head)
     return " ".join(printable.lower().split())[:ORDER_MAX_CHARS].rstrip()

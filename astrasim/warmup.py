@@ -6,9 +6,8 @@ import functools
 import sys
 import threading
 
-import esper
-
 from .domain import Domain
+from .membership import inside
 from .settings import Settings
 
 NOTICE_AFTER_S = 1.0
@@ -23,14 +22,11 @@ def warm_up() -> None:
     """
     notice = threading.Timer(NOTICE_AFTER_S, _notice)
     notice.start()
-    world = esper.current_world
     try:
-        esper.switch_world(WORLD)
-        _run()
+        with inside(WORLD, throw_away=True):
+            _run()
     finally:
         notice.cancel()
-        esper.switch_world(world)
-        esper.delete_world(WORLD)
 
 
 def _notice() -> None:
@@ -47,7 +43,11 @@ def _run() -> None:
     domain.feature("danger", column="foe_distance", edges=[2], words=["near", "far"], interrupt=True)
     domain.stock("attack", targets=["foe"], damage=1, range=3)
 
-    settings = Settings(model="none", warmup=False, capacity=8, cache_entries=64, budget_ms=1000)
+    settings = Settings(
+        model="none", warmup=False, capacity=8, cache_entries=64, budget_ms=1000,
+        # The defaults, lest the environment says otherwise and some kernel has nothing to do.
+        budget_units=None, every=1, tick_s=1 / 60,
+    )  # fmt: skip
     with Simulation(domain, settings) as sim:
         agents = [*sim.spawn_many("a", 3, x=1), *sim.spawn_many("b", 3, x=2)]
         sim.add_thing("pack", 1, 1)
@@ -56,5 +56,5 @@ def _run() -> None:
         sim.remove(agents[0])
         sim.tick()
         sim.why(agents[1])
-        sim.planner.cache.pick(0, 1.0)
+        sim.planner.cache.pick(0)
         sim.planner.hand_out_all([(0, 0)], sim.columns(), sim.thing_columns(), sim.agents.count)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .kernels.columns import NEED_END, NEED_FAILED, NEED_INTERRUPT, NEED_ORDER
+from .kernels.columns import NEED_AT_ONCE, NEED_END, NEED_FAILED, NEED_INTERRUPT, NEED_ORDER
 from .kernels.lookup import IN_FLIGHT, WANTED
 from .kernels.planning import is_legal
 from .plans import Source
+from .population import NEVER_LOOKED
 from .prompts import json_prompt
 from .steps import Status
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from .simulation import Simulation
 
 _NEEDS = {NEED_END: "its plan ended", NEED_INTERRUPT: "an interrupt feature changed", NEED_FAILED: "a step failed",
-          NEED_ORDER: "it has a new order"}  # fmt: skip
+          NEED_ORDER: "it has a new order", NEED_AT_ONCE: "its plan failed as soon as it began"}  # fmt: skip
 _SOURCES = {
     Source.LLM: "LLM: the model made it for this situation while the agent waited",
     Source.CACHE: "CACHE: the model made it for this situation earlier",
@@ -31,7 +32,7 @@ def explain(sim: Simulation, agent: Agent) -> str:
     scope = situation.scope
     prompt = json_prompt(sim.compiled.vocabulary, scope, situation.key)
     plan = planner.plans[int(table.plan[row])]
-    step, status = int(table.step[row]), Status(int(table.state[row]))
+    step, status, ran_s = int(table.step[row]), Status(int(table.state[row])), float(table.elapsed[row])
     source = Source(int(table.source[row]))
     lines = [
         f"{agent!r}, role {scope.role}, at ({agent.x:.1f}, {agent.y:.1f})",
@@ -39,15 +40,17 @@ def explain(sim: Simulation, agent: Agent) -> str:
         f"order: {scope.order or 'none'}",
         f"legal now: {', '.join(_legal_steps(sim, row)) or 'nothing'}",
         f"plan: {plan}",
-        f"step {step + 1} of {len(plan.steps)}: {plan.steps[step]}, {status.name}, for {float(table.elapsed[row]):.1f} s",
+        f"step {step + 1} of {len(plan.steps)}: {plan.steps[step]}, {status.name}, {ran_s:.1f} s so far",
         f"source: {_SOURCES[source]}" + ("; the role's default plan" if table.entry[row] < 0 else ""),
         f"planned {sim.time - float(table.plan_start[row]):.1f} s ago",
     ]
-    if int(table.need[row]):
-        lines.append(f"waits for the planner: {_NEEDS[int(table.need[row])]}")
+    if need := int(table.need[row]):
+        why = "it is new here" if table.plan_interrupt_key[row] == NEVER_LOOKED else _NEEDS[min(need, NEED_AT_ONCE)]
+        lines.append(f"waits for the planner: {why}")
     if int(table.next_plan[row]) >= 0:
         lines.append(f"next, when this step ends: {planner.plans[int(table.next_plan[row])]}")
-    lines += ["", *_model_lines(sim, row, situation.key), "", "prompt, system:", prompt.system, "prompt, user:", prompt.user]
+    lines += ["", *_model_lines(sim, row, situation.key), ""]
+    lines += ["prompt, system:", prompt.system, "prompt, user:", prompt.user]
     return "\n".join(lines)
 
 
@@ -65,9 +68,8 @@ def _model_lines(sim: Simulation, row: int, key: int) -> list[str]:
         lines.append(f"this situation: the model's plan is: {planner.plans[int(entries.model[entry])]}")
     elif entries.flags[entry] & IN_FLIGHT:
         lines.append("this situation: the model has been asked")
-    elif entries.blocked[entry] > sim.ticks:
-        wait_s = (int(entries.blocked[entry]) - sim.ticks) * sim.settings.tick_s
-        lines.append(f"this situation: the last request failed; not asked again for {wait_s:.1f} s")
+    elif (wait_s := int(entries.blocked[entry]) / 1000 - sim.time) > 0:
+        lines.append(f"this situation: the last request brought no plan; not asked again for {wait_s:.1f} s")
     elif entries.flags[entry] & WANTED:
         lines.append("this situation: waits for its turn to be asked")
     else:

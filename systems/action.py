@@ -9,9 +9,9 @@ import esper
 import numpy as np
 from numpy.typing import NDArray
 
-from astrasim import domain
+from astrasim import declarations
 from astrasim.agents import Agent, Spot
-from astrasim.errors import ActionError
+from astrasim.errors import ActionError, AgentGone
 from astrasim.kernels.acting import act, apply_events, cool_down, finish
 from astrasim.kernels.columns import AT_AGENT, AT_HOME, AT_PLACE, AT_SELF, AT_THING, RUNNING
 from astrasim.simulation import Simulation
@@ -24,7 +24,7 @@ class Task:
     """A step of an action class under way: the object that holds its state, and whose it is."""
 
     agent: Agent
-    action: domain.Action
+    action: declarations.Action
     state: Any
 
 
@@ -37,38 +37,40 @@ class Action(esper.Processor):
         self._custom: NDArray[np.int32] = np.zeros(0, np.int32)
 
     def process(self, dt: float | None = None) -> None:
-        sim, agents, tables = self._sim, self._sim.agents, self._sim.compiled
-        n, dt = agents.count, sim.settings.tick_s if dt is None else dt
-        if not n:
-            return
+        sim, agents, tables, planner = self._sim, self._sim.agents, self._sim.compiled, self._sim.planner
+        # A float whatever the game wrote: for each type of argument numba would compile the kernels anew, in a frame.
+        n, dt = agents.count, float(sim.settings.tick_s if dt is None else dt)
         if self._tasks:
             self._cancel_ended()
+        if not n:
+            return
         cool_down(agents.f, tables.cooldown_columns, n, dt)
         if tables.resolvers:
             self._resolve()
         if len(self._custom) < n:
             self._custom = np.zeros(agents.capacity, np.int32)
-        plans, events = sim.planner.plans.table, sim.room_for_events()
-        columns, things = sim.columns(), sim.thing_columns()
+        events = sim.room_for_events()
         before = agents.state[:n].copy() if sim.settings.strict else None
         sim.event_count, custom = act(
-            columns, things, tables.actions, tables.targets, plans, events, n, dt, sim.time, sim.settings.seed, self._custom
-        )
+            sim.columns(), sim.thing_columns(), tables.actions, tables.targets, planner.plans.table, events,
+            n, dt, sim.time, sim.settings.seed, self._custom,
+        )  # fmt: skip
         if before is not None:
             check_transitions(before, agents.state[:n])
             before = agents.state[:n].copy()
         if custom:
             self._run_custom(self._custom[:custom], dt)
+        # Asked for again: the game's code may have spawned so many that the tables have new arrays.
+        columns, things = sim.columns(), sim.thing_columns()
         apply_events(columns, things, events, 0, sim.event_count)
-        planner = sim.planner
         finish(
-            sim.columns(), things, tables.actions, tables.targets, plans, n,
-            planner.scopes.default_plan, sim.time, planner.counters, planner.life,
+            columns, things, tables.actions, tables.targets, planner.plans.table, n,
+            planner.scopes.default_plan, dt, sim.time, planner.counters, planner.life,
         )  # fmt: skip
         if before is not None:
             check_transitions(before, agents.state[:n])
-        if sim.things.count and sim.things.taken[: sim.things.count].any():
-            for row in np.flatnonzero(sim.things.taken[: sim.things.count]).tolist():
+        if things.taken.any():
+            for row in np.flatnonzero(things.taken).tolist():
                 sim.remove(sim.things.handles[row])
 
     # Targets found by the game's code
@@ -99,48 +101,65 @@ class Action(esper.Processor):
             if action.vectorised:
                 self._run_vectorised(action, own, dt)
                 continue
+            run = self._run_task if isinstance(action.run, type) else self._run_function
             for row in own.tolist():
                 handle = cast("Agent", agents.handles[row])
                 try:
-                    agents.outcome[row] = _status(self._run_one(action, handle, row, dt))
+                    target = self._target(row)
+                    # It was there a moment ago: what another agent's action did meanwhile took it away.
+                    status = Status.FAILED if target is None else run(action, handle, target, dt)
                 except Exception as error:  # the game's code: the step fails, the game goes on
-                    agents.outcome[row] = Status.FAILED
-                    self._tasks.pop(handle.uid, None)
-                    plan = self._sim.planner.plans[int(agents.plan[row])]
-                    self._failed(f"action {action.name} of {handle!r}, plan: {plan}", error)
+                    status = Status.FAILED
+                    self._failed(f"action {action.name} of {self._in_words(row)}", error)
+                agents.outcome[row] = status
 
-    def _run_one(self, action: domain.Action, agent: Agent, row: int, dt: float) -> object:
-        target = self._target(row)
-        if not isinstance(action.run, type):
-            return action.run(agent, target, dt)
+    def _run_function(self, action: declarations.Action, agent: Agent, target: Any, dt: float) -> Status:
+        return _status(action.run(agent, target, dt))
+
+    def _run_task(self, action: declarations.Action, agent: Agent, target: Any, dt: float) -> Status:
         task = self._tasks.get(agent.uid)
         if task is None:
-            task = self._tasks[agent.uid] = Task(agent, action, action.run())
+            task = Task(agent, action, action.run())
             if (start := getattr(task.state, "start", None)) is not None:
                 start(agent, target)
+            # Only now: what did not start is not cancelled.
+            self._tasks[agent.uid] = task
         status = _status(task.state.update(agent, target, dt))
         if status is not Status.RUNNING:
-            self._tasks.pop(agent.uid, None)
+            del self._tasks[agent.uid]
         return status
 
-    def _run_vectorised(self, action: domain.Action, rows: NDArray[np.int32], dt: float) -> None:
+    def _run_vectorised(self, action: declarations.Action, rows: NDArray[np.int32], dt: float) -> None:
         agents, plans = self._sim.agents, self._sim.planner.plans.table
         targets = plans.target[agents.plan[rows], agents.step[rows]]
         for target in np.unique(targets).tolist():
             own = rows[targets == target]
+            there = self._is_there(target, own)
+            agents.outcome[own[~there]] = Status.FAILED
+            own = own[there]
+            if not len(own):
+                continue
             try:
-                status = action.run(Rows(agents, own), self._targets(target, own), dt)
-                agents.outcome[own] = _status(status) if np.ndim(status) == 0 else np.asarray(status, np.uint8)
+                status = _statuses(action.run(Rows(agents, own), self._targets(target, own), dt), len(own))
             except Exception as error:  # the game's code
-                agents.outcome[own] = Status.FAILED
-                self._failed(f"action {action.name} of {len(own)} agents", error)
+                status = np.full(len(own), Status.FAILED, np.uint8)
+                first = self._in_words(int(own[0]))
+                self._failed(f"action {action.name} of {len(own)} agents, the first: {first}", error)
+            agents.outcome[own] = status
+
+    def _in_words(self, row: int) -> str:
+        plan = self._sim.planner.plans[self._sim.agents.plan.item(row)]
+        return f"{self._sim.agents.handles[row]!r}, plan: {plan}"
+
+    # Targets
 
     def _target(self, row: int) -> Any:
         agents, table, plans = self._sim.agents, self._sim.compiled.targets, self._sim.planner.plans.table
         target = plans.target.item(agents.plan.item(row), agents.step.item(row))
         sort, index = table.sort.item(target), table.index.item(target)
         if sort in (AT_AGENT, AT_THING):
-            return agents.refers_to[index].handles[agents.r.item(index, row)]
+            found = agents.r.item(index, row)
+            return agents.refers_to[index].handles[found] if found >= 0 else None
         if sort == AT_SELF:
             return agents.handles[row]
         name = self._sim.compiled.vocabulary.targets[target]
@@ -148,6 +167,13 @@ class Action(esper.Processor):
             return Spot(name, table.x.item(target), table.y.item(target))
         first = agents.float_index["home_x"] if sort == AT_HOME else index
         return Spot(name, agents.f.item(first, row), agents.f.item(first + 1, row))
+
+    def _is_there(self, target: int, rows: NDArray[np.int32]) -> NDArray[np.bool_]:
+        table = self._sim.compiled.targets
+        if table.sort[target] in (AT_AGENT, AT_THING):
+            there: NDArray[np.bool_] = self._sim.agents.r[table.index[target], rows] >= 0
+            return there
+        return np.ones(len(rows), np.bool_)
 
     def _targets(self, target: int, rows: NDArray[np.int32]) -> Rows | Spots:
         agents, table = self._sim.agents, self._sim.compiled.targets
@@ -161,31 +187,54 @@ class Action(esper.Processor):
         first = agents.float_index["home_x"] if sort == AT_HOME else index
         return Spots(agents.f[first, rows], agents.f[first + 1, rows])
 
+    # Ends
+
     def _cancel_ended(self) -> None:
-        """Tasks whose step ended without their doing: time ran out, another plan took over, the agent died."""
+        """Tasks whose step ended without their doing: its time ran out, another plan took over, the agent died, ..."""
         agents = self._sim.agents
         for uid, task in list(self._tasks.items()):
-            if task.agent.alive and agents.state[task.agent.row] == RUNNING:
+            if task.agent.alive and agents.state.item(task.agent.row) == RUNNING:
                 continue
             del self._tasks[uid]
             cancel = getattr(task.state, "cancel", None)
-            if cancel is not None and task.agent.alive:
-                try:
-                    cancel(task.agent)
-                except Exception as error:  # the game's code
-                    self._failed(f"cancel of action {task.action.name} of {task.agent!r}", error)
+            if cancel is None:
+                continue
+            try:
+                cancel(task.agent)
+            except Exception as error:  # the game's code
+                if isinstance(error, AgentGone) and not task.agent.alive:
+                    continue  # it wanted to stop an agent that is no more; whatever else it had to put right, it could
+                self._failed(f"cancel of action {task.action.name} of {task.agent!r}", error)
 
     def _failed(self, what: str, error: Exception) -> None:
         if self._sim.settings.strict:
-            raise ActionError(f"{what} raised: {error!r}") from error
+            raise ActionError(f"{what}: {error if isinstance(error, ActionError) else f'raised {error!r}'}") from error
         self._sim.report_error(what, error)
 
 
+_WANTED = "an action returns Status.RUNNING, Status.DONE or Status.FAILED"
+
+
 def _status(returned: object) -> Status:
-    try:
-        status = Status(returned)  # type: ignore[call-arg]  whatever the game's code returned
-    except ValueError:
-        raise ActionError(f"an action returns Status.RUNNING, DONE or FAILED, not {returned!r}") from None
-    if status is Status.INTERRUPTED:
-        raise ActionError("an action returns Status.RUNNING, DONE or FAILED; only the planner interrupts")
-    return status
+    if type(returned) is Status and returned is not Status.INTERRUPTED:
+        return returned
+    if returned is None:
+        raise ActionError(f"{_WANTED}, and this one returned None: is there a way through it without a return?")
+    if returned is Status.INTERRUPTED:
+        raise ActionError(f"{_WANTED}; only the planner interrupts")
+    raise ActionError(f"{_WANTED}, not {returned!r}")
+
+
+def _statuses(returned: object, number: int) -> NDArray[np.uint8]:
+    """What a vectorised action returned, one status a row."""
+    if returned is None or isinstance(returned, Status):
+        return np.full(number, _status(returned), np.uint8)
+    array = np.asarray(returned)
+    if array.shape not in ((), (number,)) or array.dtype.kind not in "iu":
+        raise ActionError(
+            f"{_WANTED}, or an integer array of these of shape ({number},); this one returned "
+            f"{array.dtype} of shape {array.shape}"
+        )
+    if not np.isin(array, (Status.RUNNING, Status.DONE, Status.FAILED)).all():
+        raise ActionError(f"{_WANTED}; this one returned an array with {sorted(set(array.ravel().tolist()))}")
+    return np.broadcast_to(array, number).astype(np.uint8)

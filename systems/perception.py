@@ -7,6 +7,7 @@ from time import perf_counter
 import esper
 import numpy as np
 
+from astrasim.errors import ActionError
 from astrasim.kernels.moving import sight
 from astrasim.kernels.perceiving import build_grid, perceive
 from astrasim.simulation import Simulation
@@ -17,6 +18,12 @@ class Perception(esper.Processor):
 
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
+        names = sim.compiled.names
+        self._distances = [
+            (names.references.index(p.name), names.column(f"{p.name}_distance"))
+            for p in sim.domain.declared.percepts.values()
+            if not p.counts
+        ]
 
     def process(self, dt: float | None = None) -> None:
         sim = self._sim
@@ -31,24 +38,30 @@ class Perception(esper.Processor):
         sim, tables, agents = self._sim, self._sim.compiled, self._sim.agents
         every, phase = sim.settings.every, sim.ticks
         of_agents, of_things = tables.agent_percepts, tables.thing_percepts
+        observers = agents.f, agents.r, agents.kind, agents.uid, agents.b
         order = None
         if len(of_agents.radius):
             # Half the radius: five lines of cells fit the circle better than three of twice the size.
             grid = build_grid(agents.f, agents.kind, agents.count, float(of_agents.radius.max()) / 2)
             order = grid.row
-            perceive(
-                agents.f, agents.r, agents.kind, agents.uid, order, every, phase, grid, agents.f, True, of_agents
-            )  # fmt: skip
+            perceive(*observers, order, every, phase, grid, agents.f, True, of_agents)
         if len(of_things.radius):
             if order is None:
                 order = np.arange(agents.count, dtype=np.int32)
             things = sim.things
             grid = build_grid(things.f, things.kind, things.count, float(of_things.radius.max()) / 2)
-            perceive(
-                agents.f, agents.r, agents.kind, agents.uid, order, every, phase, grid, things.f, False, of_things
-            )  # fmt: skip
+            perceive(*observers, order, every, phase, grid, things.f, False, of_things)
+        if every > 1:
+            self._forget_the_gone()
         for percept in tables.sights:
             self._see(percept.name)
+
+    def _forget_the_gone(self) -> None:
+        """What an agent saw some ticks ago may have left since. Then there is no reference, so there is no distance."""
+        agents = self._sim.agents
+        for reference, distance in self._distances:
+            gone = agents.r[reference, : agents.count] < 0
+            agents.f[distance, : agents.count][gone] = np.inf
 
     def _see(self, name: str) -> None:
         sim, agents = self._sim, self._sim.agents
@@ -61,6 +74,13 @@ class Perception(esper.Processor):
         rows = np.flatnonzero(reference[: agents.count] >= 0)
         others = reference[rows]
         agents.f[visible, : agents.count] = 0
-        agents.f[visible, rows] = sim.line_of_sight(
-            agents.f[0, rows], agents.f[1, rows], seen.f[0, others], seen.f[1, others]
-        )
+        if not len(rows):
+            return
+        try:
+            agents.f[visible, rows] = sim.line_of_sight(
+                agents.f[0, rows], agents.f[1, rows], seen.f[0, others], seen.f[1, others]
+            )
+        except Exception as error:  # the game's code: nobody sees anybody then
+            if sim.settings.strict:
+                raise ActionError(f"line_of_sight raised: {error!r}") from error
+            sim.report_error("line_of_sight", error)

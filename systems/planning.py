@@ -13,10 +13,11 @@ class Planning(esper.Processor):
 
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
+        sim.planner.report = sim.report_error
 
     def process(self, dt: float | None = None) -> None:
         sim, agents = self._sim, self._sim.agents
         before = agents.state[: agents.count].copy() if sim.settings.strict else None
-        sim.planner.run(sim.columns(), sim.thing_columns(), agents.count, sim.ticks, sim.time)
+        sim.planner.run(sim.columns(), sim.thing_columns(), agents.count, sim.time)
         if before is not None:
             check_transitions(before, agents.state[: agents.count])

@@ -14,32 +14,38 @@ from .columns import (
     AT_HOME,
     AT_PLACE,
     AT_RESOLVED,
-    AT_SELF,
     AT_THING,
     AWAY,
     DONE,
     DROPPED_ILLEGAL,
     DROPPED_INTERRUPTED,
+    DROPPED_ORDER,
     FAILED,
+    FRESH,
     HEURISTIC,
     HOME_X,
     HOME_Y,
+    IS_SECOND_TRY,
     KEEP,
-    LIVES,
     LLM,
+    NEED_AT_ONCE,
     NEED_END,
     NEED_FAILED,
     NEED_NONE,
+    NEED_ORDER,
+    REACHED_SECOND,
     RUNNING,
-    SECOND_STEPS,
+    SECOND_TRY,
     STAMINA,
     STAY,
     STEPS_DONE,
     STEPS_FAILED,
+    THING_AMOUNT,
     TICKS_HEURISTIC,
     TOWARDS,
     VX,
     VY,
+    WAIT_PLAN,
     WANDER,
     Actions,
     Agents,
@@ -50,21 +56,25 @@ from .columns import (
     X,
     Y,
 )
-from .planning import begin_plan, is_legal
+from .planning import begin_plan, end_life, is_legal
 
 WANDER_PERIOD_S = 2.0
+ROUNDING_S = 1e-4
+AT_ONCE_S = 0.1
+"""A plan that failed within so long (no step may last shorter) and a tick of its beginning failed at once."""
 
 
 @njit(cache=True)
 def cool_down(f: NDArray[np.float32], columns: NDArray[np.int32], count: int, dt: float) -> None:
-    """Count the cooldown columns (seconds left) down to 0."""
+    """Count the cooldown columns (seconds left) down to 0. What is left because ticks were rounded is nothing."""
     for q in range(len(columns)):
         for i in range(count):
-            f[columns[q], i] = max(f[columns[q], i] - np.float32(dt), np.float32(0))
+            left = f[columns[q], i] - np.float32(dt)
+            f[columns[q], i] = left if left > ROUNDING_S else np.float32(0)
 
 
 @njit(cache=True)
-def _draw(uid: int, salt: int) -> np.float32:
+def _draw(uid: int, salt: np.int64) -> np.float32:
     """A number in [-1, 1) from (uid, salt): no generator's state, so the order of rows does not matter."""
     h = (np.uint64(uid) << np.uint64(32)) ^ np.uint64(salt)
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -112,21 +122,23 @@ def act(
             tx, ty = f[HOME_X, i], f[HOME_Y, i]
         elif sort == AT_RESOLVED:
             tx, ty = f[index, i], f[index + 1, i]
-            found = tx == tx and ty == ty
         dx, dy = tx - x, ty - y
         distance = np.sqrt(dx * dx + dy * dy)
+        found = found and distance < np.inf  # not so where a position is no number
         starting = agents.state[i] != RUNNING
         outcome = RUNNING
         if starting:
             agents.state[i] = RUNNING
-            agents.elapsed[i] = 0
+            agents.elapsed[i] = dt32
             if not found or not is_legal(agents, things, actions, targets, i, a, t) or distance > actions.range[a]:
                 outcome = FAILED
         else:
             agents.elapsed[i] += dt32
             if not found:
                 outcome = DONE if actions.done_lost[a] else FAILED
-            elif distance > actions.range[a] and actions.custom[a] == 0:
+            elif actions.custom[a] == 0 and (
+                distance > actions.range[a] or (actions.line_of_sight[a] and not f[targets.visible[t], i] > 0)
+            ):
                 outcome = FAILED
         agents.outcome[i] = outcome
         if outcome != RUNNING:
@@ -134,36 +146,41 @@ def act(
             continue
         cooldown = actions.cooldown_column[a]
         if actions.custom[a]:
-            if starting and cooldown >= 0:
-                f[cooldown, i] = actions.cooldown[a]
+            if starting:
+                f[VX, i] = f[VY, i] = 0  # not where the step before was going
+                if cooldown >= 0:
+                    f[cooldown, i] = actions.cooldown[a]
             custom[listed] = i
             listed += 1
             continue
 
         motion = actions.motion[a]
-        speed = actions.speed[a]
-        if actions.stamina_rate[a] > 0:
-            f[STAMINA, i] = max(f[STAMINA, i] - actions.stamina_rate[a] * dt32, np.float32(0))
-            if f[STAMINA, i] <= 0:
-                speed *= np.float32(0.5)
         if motion == WANDER:
             leg = np.int64(now / WANDER_PERIOD_S) * 4 + seed * 2654435761
-            dx += actions.radius[a] * _draw(agents.uid[i], leg)
-            dy += actions.radius[a] * _draw(agents.uid[i], leg + 1)
+            u, v = _draw(agents.uid[i], leg), _draw(agents.uid[i], leg + 1)  # in a square, bent to a disc
+            dx += actions.radius[a] * u * np.sqrt(1 - v * v / 2)
+            dy += actions.radius[a] * v * np.sqrt(1 - u * u / 2)
             distance = np.sqrt(dx * dx + dy * dy)
         near = actions.near[a] if motion == TOWARDS or motion == KEEP else np.float32(0)
-        if motion == STAY or (distance <= near and motion != AWAY):
+        # As near as float32 can tell, or it would go on for ever with what is left too little to move it.
+        arrived = distance <= near + np.float32(1e-4) + np.float32(1e-6) * (abs(x) + abs(y))
+        if motion == STAY or (arrived and motion != AWAY):
             f[VX, i] = f[VY, i] = 0
         else:
+            speed = actions.speed[a]
+            if actions.stamina_rate[a] > 0:
+                f[STAMINA, i] = max(f[STAMINA, i] - actions.stamina_rate[a] * dt32, np.float32(0))
+                if f[STAMINA, i] <= 0:
+                    speed *= np.float32(0.5)
             if motion == AWAY:
                 if distance < 1e-6:  # on the same spot: any way out will do
-                    dx, dy = _draw(agents.uid[i], 1), _draw(agents.uid[i], 2)
+                    dx, dy = _draw(agents.uid[i], np.int64(1)), _draw(agents.uid[i], np.int64(2))
                     distance = max(np.sqrt(dx * dx + dy * dy), np.float32(1e-6))
                 dx, dy = -dx, -dy
-            else:
+            elif dt32 > 0:
                 speed = min(speed, (distance - near) / dt32)  # do not overshoot
             f[VX, i], f[VY, i] = speed * dx / distance, speed * dy / distance
-        if actions.done_near[a] and distance <= near:
+        if actions.done_near[a] and arrived:
             agents.outcome[i] = DONE
             if actions.takes[a]:
                 events.source[emitted], events.target[emitted], events.thing[emitted] = i, j, 1
@@ -183,7 +200,8 @@ def act(
                 emitted += 1
         gain = actions.gain_column[a]
         if gain >= 0:
-            f[gain, i] = min(f[gain, i] + actions.gain_rate[a] * dt32, actions.limit[a])
+            if f[gain, i] < actions.limit[a]:
+                f[gain, i] = min(f[gain, i] + actions.gain_rate[a] * dt32, actions.limit[a])
             if f[gain, i] >= actions.limit[a]:
                 agents.outcome[i] = DONE
     return emitted, listed
@@ -200,7 +218,7 @@ def apply_events(agents: Agents, things: Things, events: Events, first: int, cou
                 continue
             things.taken[target] = 1
             amount = events.amount[k]
-            agents.f[column, source] += amount if amount > 0 else things.f[2, target]
+            agents.f[column, source] += amount if amount > 0 else things.f[THING_AMOUNT, target]
         else:
             value = agents.f[column, target] + events.amount[k]
             if events.amount[k] > 0:
@@ -211,20 +229,21 @@ def apply_events(agents: Agents, things: Things, events: Events, first: int, cou
 @njit(cache=True)
 def finish(
     agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, count: int,
-    default_plan: NDArray[np.int32], now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
+    default_plan: NDArray[np.int32], dt: float, now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """End the steps that came to an end: the next step, the model's plan that waited for this moment, or a need.
 
     An agent whose plan is over stands at its role's default plan until the planner serves it, so none is ever without.
+    Its ``entry`` then keeps, as -2 - entry, where it waited for the model's plan.
     """
     for i in range(count):
         counters[TICKS_HEURISTIC + agents.source[i]] += 1
         plan, step = agents.plan[i], agents.step[i]
         outcome = agents.outcome[i]
-        if agents.fresh[i] and outcome != FAILED:
-            agents.fresh[i] = 0
+        if agents.fresh[i] & FRESH and outcome != FAILED:
+            agents.fresh[i] &= ~FRESH
             counters[APPLIED] += 1
-        if outcome == RUNNING and agents.elapsed[i] + 1e-4 >= plans.seconds[plan, step]:
+        if outcome == RUNNING and agents.elapsed[i] + ROUNDING_S >= plans.seconds[plan, step]:
             outcome = DONE
         if outcome == RUNNING:
             continue
@@ -233,22 +252,31 @@ def finish(
         coming = agents.next_plan[i]
         if coming >= 0:
             agents.next_plan[i] = -1
-            if agents.interrupt_key[i] != agents.plan_interrupt_key[i]:
+            if agents.need[i] == NEED_ORDER:
+                counters[DROPPED_ORDER] += 1
+            elif agents.interrupt_key[i] != agents.plan_interrupt_key[i]:
                 counters[DROPPED_INTERRUPTED] += 1
             elif not is_legal(agents, things, actions, targets, i, plans.action[coming, 0], plans.target[coming, 0]):
                 counters[DROPPED_ILLEGAL] += 1
             else:
                 begin_plan(agents, plans, i, coming, 0, LLM, agents.entry[i], now, counters, life)
                 continue
+            agents.plan_key[i] = -1  # waits no more
         if outcome == DONE and step + 1 < plans.length[plan]:
             agents.step[i] = step + 1
-            counters[SECOND_STEPS] += step == 0
+            agents.fresh[i] |= REACHED_SECOND
             continue
-        if agents.entry[i] >= 0:
-            counters[LIVES] += 1
-            life[0] += now - agents.plan_start[i]
-        agents.last_plan[i] = plan
-        agents.plan[i], agents.step[i] = default_plan[agents.scope[i]], 0
-        agents.source[i], agents.entry[i], agents.fresh[i] = HEURISTIC, -1, 0
+        end_life(agents, i, now, counters, life)
+        default = default_plan[agents.scope[i]]
+        at_once = outcome == FAILED and now - agents.plan_start[i] < AT_ONCE_S + dt
         if agents.need[i] == NEED_NONE:
-            agents.need[i] = NEED_END if outcome == DONE else NEED_FAILED
+            if at_once:
+                again = SECOND_TRY if agents.fresh[i] & IS_SECOND_TRY else 0
+                agents.need[i] = NEED_AT_ONCE + step + again
+            else:
+                agents.need[i] = NEED_END if outcome == DONE else NEED_FAILED
+        if agents.entry[i] >= 0:
+            agents.entry[i] = -2 - agents.entry[i] if agents.source[i] == HEURISTIC else -1
+        agents.last_plan[i] = plan
+        agents.plan[i] = WAIT_PLAN if at_once and plan == default else default
+        agents.step[i], agents.source[i], agents.fresh[i], agents.plan_start[i] = 0, HEURISTIC, 0, now

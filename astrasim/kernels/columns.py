@@ -14,8 +14,14 @@ THING_X, THING_Y, THING_AMOUNT = range(3)
 
 # ``source`` of an agent's plan.
 HEURISTIC, CACHE, LLM = range(3)
-# ``need``: why an agent waits for the planner.
+# ``need``: why an agent waits for the planner. NEED_AT_ONCE and above: its plan failed as soon as it had begun, in the
+# step ``(need - NEED_AT_ONCE) & 7``; plus SECOND_TRY if that plan had itself been put in the place of such a one.
 NEED_NONE, NEED_END, NEED_INTERRUPT, NEED_FAILED, NEED_ORDER = range(5)
+NEED_AT_ONCE, SECOND_TRY = 16, 8
+# ``fresh``: bits. The model's plan has not run yet; the plan reached a second step; it is a second try (see ``need``).
+FRESH, REACHED_SECOND, IS_SECOND_TRY = 1, 2, 4
+# ``plan``: "wait self" is always the first plan of the store. No agent can fail at it.
+WAIT_PLAN = 0
 # ``state`` and ``outcome``: the values of steps.Status.
 RUNNING, DONE, FAILED, INTERRUPTED = range(4)
 # ``TargetTable.sort``.
@@ -27,9 +33,9 @@ STAY, TOWARDS, AWAY, KEEP, WANDER = range(5)
 (
     TICKS_HEURISTIC, TICKS_CACHE, TICKS_LLM, LIVES, SECOND_STEPS, APPLIED, UNCHANGED,
     DROPPED_INTERRUPTED, DROPPED_ILLEGAL, DROPPED_MOVED_ON, DROPPED_ORDER,
-    HITS, MISSES, SHARED, STEPS_FAILED, STEPS_DONE, EVICTIONS,
-) = range(17)  # fmt: skip
-COUNTERS = 17
+    HITS, MISSES, SHARED, STEPS_FAILED, STEPS_DONE,
+) = range(16)  # fmt: skip
+COUNTERS = 16
 
 
 class Agents(NamedTuple):
@@ -70,7 +76,7 @@ class Plans(NamedTuple):
 
 
 class Actions(NamedTuple):
-    """One element an action. Columns are -1 where an action does not have that effect; ``range`` is infinite for none."""
+    """One element an action. Columns are -1 where an action lacks that effect; ``range`` is infinite for none."""
 
     motion: NDArray[np.int32]
     custom: NDArray[np.uint8]
@@ -101,7 +107,7 @@ class Targets(NamedTuple):
     """One element a target. ``index``: a reference column, or the first of two float columns (resolved targets)."""
 
     sort: NDArray[np.int32]
-    index: NDArray[np.int32]
+    index: NDArray[np.int32]  # type: ignore[assignment]  # hides a method of tuples that nobody needs here
     visible: NDArray[np.int32]
     x: NDArray[np.float32]
     y: NDArray[np.float32]

@@ -19,10 +19,12 @@ WANTED, IN_FLIGHT = 1, 2
 class Entries(NamedTuple):
     """Columns of the cache, one element an entry.
 
-    ``used``: tick of the last look-up, -1 for an empty entry. ``heuristic`` and ``model``: plan numbers, -1 for none.
-    ``demand``: look-ups that a heuristic had to serve since the last request. ``tier``: the highest tier among those.
-    ``blocked``: the tick before which no further request is made (a negative entry). ``arrival``: position in the batch of
-    plans being handed out, -1 for none. ``seen``: look-ups ever. ``flags``: WANTED, IN_FLIGHT.
+    Times are milliseconds of the simulation's clock. ``used``: time of the last look-up, -1 for an empty entry.
+    ``heuristic`` and ``model``: plan numbers, -1 for none. ``demand``: look-ups that a heuristic had to serve since the
+    last request. ``tier``: the highest tier among those. ``wanted_since``: when it was put on the list of wanted ones.
+    ``blocked``: the time before which no further request is made (a negative entry). ``arrival``: position in the batch
+    of plans being handed out, -1 for none. ``seen``: look-ups ever. ``flags``: WANTED; IN_FLIGHT from asking until the
+    answer was handed out, so that an entry for which agents wait is never used anew for another situation.
     """
 
     scope: NDArray[np.int32]
@@ -40,7 +42,7 @@ class Entries(NamedTuple):
 
 
 @njit(cache=True)
-def _first_way(scope: int, key: int, size: int) -> int:
+def _first_way(scope: int, key: int, size: int) -> np.int64:
     h = np.uint64(key) ^ (np.uint64(scope) * np.uint64(0x9E3779B97F4A7C15))
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)  # the finaliser of splitmix64
     h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -59,8 +61,8 @@ def find(entries: Entries, scope: int, key: int) -> int:
 
 
 @njit(cache=True)
-def insert(entries: Entries, scope: int, key: int, tick: int) -> tuple[int, bool]:
-    """A fresh entry for (scope, key), which must have none, and whether another had to go. -1 if its set is all in flight."""
+def insert(entries: Entries, scope: int, key: int, now: int) -> tuple[int, bool]:
+    """A fresh entry for (scope, key), which has none, and whether another had to go. -1 if its set is all in flight."""
     first = _first_way(scope, key, len(entries.key))
     best = -1
     for e in range(first, first + WAYS):
@@ -72,19 +74,44 @@ def insert(entries: Entries, scope: int, key: int, tick: int) -> tuple[int, bool
     if best < 0:
         return -1, False
     evicted = entries.used[best] >= 0
-    entries.scope[best], entries.key[best], entries.used[best] = scope, key, tick
+    entries.scope[best], entries.key[best], entries.used[best] = scope, key, now
     entries.heuristic[best] = entries.model[best] = entries.arrival[best] = -1
     entries.demand[best] = entries.tier[best] = 0
     entries.blocked[best] = entries.seen[best] = entries.flags[best] = 0
-    entries.wanted_since[best] = tick
+    entries.wanted_since[best] = now
     return best, evicted
 
 
 @njit(cache=True)
-def pick(entries: Entries, wanted: NDArray[np.int32], count: int, tick: int, stale: int) -> tuple[int, int]:
+def want(entries: Entries, e: int, wanted: NDArray[np.int32], count: int, now: int) -> int:
+    """Put entry ``e`` on the list ``wanted[:count]``, unless it is there; returns the new count.
+
+    If the list is full, ``e`` takes the place of one that deserves a request less, if the one looked at (another each
+    time) does: a hero gets in, however many situations of minions came first.
+    """
+    if entries.flags[e] & WANTED:
+        return count
+    at = count
+    if count == len(wanted):
+        at = (e + entries.seen[e]) % count
+        other = wanted[at]
+        if entries.flags[other] & WANTED:
+            if (entries.tier[other], entries.demand[other]) >= (entries.tier[e], entries.demand[e]):
+                return count
+            entries.flags[other] &= ~np.uint8(WANTED)
+        count -= 1
+    entries.flags[e] |= WANTED
+    entries.wanted_since[e] = now
+    wanted[at] = e
+    return count + 1
+
+
+@njit(cache=True)
+def pick(entries: Entries, wanted: NDArray[np.int32], count: int, now: int, stale: int) -> tuple[int, int]:
     """Take the entry that most deserves a request out of ``wanted[:count]``: highest tier, most demand, oldest.
 
-    Entries that were evicted, or that nobody looked up for ``stale`` ticks, are dropped on the way.
+    Entries that were evicted, or that nobody looked up for ``stale`` ms, are dropped on the way. Half of each set stays
+    free of requests, so that there is always room for new situations.
 
     Returns:
         (entry or -1, the new count).
@@ -93,16 +120,16 @@ def pick(entries: Entries, wanted: NDArray[np.int32], count: int, tick: int, sta
     at = 0
     while at < count:
         e = wanted[at]
-        if entries.flags[e] & WANTED == 0 or entries.used[e] < tick - stale:
+        if entries.flags[e] & WANTED == 0 or entries.used[e] < now - stale:
             entries.flags[e] &= ~np.uint8(WANTED)
             count -= 1
             wanted[at] = wanted[count]
             continue
-        if entries.blocked[e] <= tick:
+        if entries.blocked[e] <= now:
             demand = min(np.int64(entries.demand[e]), np.int64((1 << 24) - 1))
-            age = min(tick - entries.wanted_since[e], np.int64((1 << 24) - 1))
+            age = min(now - entries.wanted_since[e], np.int64((1 << 24) - 1))
             rank = (np.int64(entries.tier[e]) << 48) | (demand << 24) | age
-            if rank > best_rank:
+            if rank > best_rank and _in_flight_beside(entries, e) < WAYS // 2:
                 best, best_at, best_rank = e, at, rank
         at += 1
     if best >= 0:
@@ -110,3 +137,12 @@ def pick(entries: Entries, wanted: NDArray[np.int32], count: int, tick: int, sta
         wanted[best_at] = wanted[count]
         entries.flags[best] &= ~np.uint8(WANTED)
     return best, count
+
+
+@njit(cache=True)
+def _in_flight_beside(entries: Entries, e: int) -> int:
+    first = e - e % WAYS
+    found = 0
+    for other in range(first, first + WAYS):
+        found += entries.flags[other] & IN_FLIGHT != 0
+    return found

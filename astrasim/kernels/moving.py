@@ -15,14 +15,19 @@ def integrate(
     f: NDArray[np.float32], count: int, dt: float, bounded: bool, width: float, height: float,
     blocked: NDArray[np.uint8], cell: float,
 ) -> None:  # fmt: skip
-    """Move by velocity, stay inside the bounds, and slide along blocked cells (x and y are tried one after the other)."""
+    """Move by velocity, stay inside the bounds, and slide along blocked cells (x and y are tried one after the other).
+
+    Who stands in a blocked cell, because it was put there, may walk out. A velocity that is no number moves nobody.
+    """
     dt32, w, h = np.float32(dt), np.float32(width), np.float32(height)
-    rows, columns = blocked.shape
+    rows = blocked.shape[0]
     for i in range(count):
         x, y = f[X, i] + f[VX, i] * dt32, f[Y, i] + f[VY, i] * dt32
+        if not (abs(x) < np.inf and abs(y) < np.inf):
+            continue
         if bounded:
             x, y = min(max(x, np.float32(0)), w), min(max(y, np.float32(0)), h)
-        if rows > 0:
+        if rows > 0 and not _is_blocked(blocked, cell, f[X, i], f[Y, i]):
             if _is_blocked(blocked, cell, x, f[Y, i]):
                 x = f[X, i]
             if _is_blocked(blocked, cell, x, y):
@@ -43,8 +48,8 @@ def sight(
 ) -> None:  # fmt: skip
     """Write to float column ``visible`` whether no blocked cell lies between each agent and what it refers to.
 
-    Walks the cells on the way (Amanatides and Woo, "A fast voxel traversal algorithm for ray tracing", 1987). The two end
-    cells do not block: who stands in cover sees out of it.
+    Walks the cells on the way (Amanatides and Woo, "A fast voxel traversal algorithm for ray tracing", 1987). The two
+    end cells do not block: who stands in cover sees out of it.
     """
     for i in range(count):
         j = reference[i]

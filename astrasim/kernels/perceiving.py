@@ -9,12 +9,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 from . import FASTMATH
+from .situating import is_new
 
 INFINITY = np.float32(np.inf)
 
 
 class Grid(NamedTuple):
-    """Rows sorted by cell. Cell (cx, cy) holds ``row[start[cy * nx + cx] : start[cy * nx + cx + 1]]``, rising."""
+    """Rows sorted by cell. Cell (cx, cy) holds ``row[start[cy * nx + cx] : start[cy * nx + cx + 1]]``, rising.
+
+    Rows outside the grid are in its nearest border cell.
+    """
 
     start: NDArray[np.int32]
     row: NDArray[np.int32]
@@ -39,7 +43,7 @@ class PerceptTable(NamedTuple):
     radius: NDArray[np.float32]
     near_ref: NDArray[np.int32]
     near_distance: NDArray[np.int32]
-    count: NDArray[np.int32]
+    total: NDArray[np.int32]
     saturated: NDArray[np.int32]
     cap: NDArray[np.int32]
     weak_ref: NDArray[np.int32]
@@ -47,24 +51,49 @@ class PerceptTable(NamedTuple):
     weak_by: NDArray[np.int32]
 
 
+@njit(cache=True, inline="always")
+def _clamped(position: float, cells: int) -> int:
+    return int(min(max(np.floor(position), 0.0), cells - 1.0))
+
+
+@njit(cache=True)
+def _bulk(values: NDArray[np.float32], count: int, low: float, high: float) -> tuple[np.float32, np.float32]:
+    """Where nearly all of ``values[:count]`` lie, by a sample of them; within ``low`` and ``high``."""
+    step = max(count // 1024, 1)
+    sample = np.sort(values[0:count:step])
+    sample = sample[np.isfinite(sample)]
+    if len(sample) == 0:
+        return np.float32(low), np.float32(high)
+    cut = len(sample) // 64
+    first, last = np.float64(sample[cut]), np.float64(sample[len(sample) - 1 - cut])
+    margin = (last - first) / 16
+    return np.float32(max(low, first - margin)), np.float32(min(high, last + margin))
+
+
 @njit(cache=True, fastmath=FASTMATH)
 def build_grid(f: NDArray[np.float32], kind: NDArray[np.int16], count: int, cell: float) -> Grid:
     """Sort rows 0..count by cell. Columns 0 and 1 of ``f`` are x and y.
 
-    The cell grows until the grid has at most about four cells a row, however far apart the rows are. Rows whose position
-    is not finite go to the first cell; no distance to them is within any radius.
+    The grid has at most about four cells a row, however far apart the rows are: it leaves out far outliers, and if that
+    is not enough, its cells grow. Rows whose position is not finite go to the first cell; no distance to them is within
+    any radius.
     """
-    low_x = low_y = np.float32(3e38)
-    high_x = high_y = np.float32(-3e38)
+    low_x = low_y = INFINITY
+    high_x = high_y = -INFINITY
     for i in range(count):
         x, y = f[0, i], f[1, i]
-        if abs(x) < 1e30 and abs(y) < 1e30:
+        if abs(x) < INFINITY and abs(y) < INFINITY:
             low_x, high_x = min(low_x, x), max(high_x, x)
             low_y, high_y = min(low_y, y), max(high_y, y)
     if low_x > high_x:
         low_x = low_y = high_x = high_y = np.float32(0)
     width, height = np.float64(high_x) - low_x, np.float64(high_y) - low_y
     cells = 4.0 * count + 1024.0
+    if (np.floor(width / cell) + 1.0) * (np.floor(height / cell) + 1.0) > cells:
+        # Without this one stray row, far away, would put all others into a few huge cells.
+        low_x, high_x = _bulk(f[0], count, float(low_x), float(high_x))
+        low_y, high_y = _bulk(f[1], count, float(low_y), float(high_y))
+        width, height = np.float64(high_x) - low_x, np.float64(high_y) - low_y
     while (np.floor(width / cell) + 1.0) * (np.floor(height / cell) + 1.0) > cells:
         cell *= 1.5
     inverse = 1.0 / cell
@@ -74,8 +103,8 @@ def build_grid(f: NDArray[np.float32], kind: NDArray[np.int16], count: int, cell
     for i in range(count):
         x, y = f[0, i], f[1, i]
         c = 0
-        if abs(x) < 1e30 and abs(y) < 1e30:
-            c = min(int((y - low_y) * inverse), ny - 1) * nx + min(int((x - low_x) * inverse), nx - 1)
+        if abs(x) < INFINITY and abs(y) < INFINITY:
+            c = _clamped((np.float64(y) - low_y) * inverse, ny) * nx + _clamped((np.float64(x) - low_x) * inverse, nx)
         cell_of[i] = c
         start[c + 1] += 1
     for c in range(nx * ny):
@@ -98,6 +127,7 @@ def perceive(
     r: NDArray[np.int32],
     kind: NDArray[np.int16],
     uid: NDArray[np.int64],
+    b: NDArray[np.uint8],
     order: NDArray[np.int32],
     every: int,
     phase: int,
@@ -106,16 +136,17 @@ def perceive(
     same: bool,
     percepts: PerceptTable,
 ) -> None:
-    """Write the percepts of every ``every``-th agent, chosen by uid.
+    """Write the percepts of every ``every``-th agent, chosen by uid, and of those never looked at.
 
     Args:
+        b: the buckets of their features.
         order: the agents' rows, in an order in which neighbours are near each other in memory.
         seen_f: float columns of the table that ``grid`` sorts.
         same: whether that is the observers' own table (nobody sees itself).
     """
     for o in range(len(order)):
         i = order[o]
-        if every > 1 and (uid[i] + phase) % every != 0:
+        if every > 1 and (uid[i] + phase) % every != 0 and not is_new(b, i):
             continue
         x, y = f[0, i], f[1, i]
         for c in range(len(percepts.radius)):
@@ -130,37 +161,39 @@ def perceive(
             nearest = np.int64(0x7FFFFFFFFFFFFFFF)
             weak_by = percepts.weak_by[c]
             weakest, weak_row, weak_d2 = INFINITY, -1, INFINITY
-            if abs(x) < 1e30 and abs(y) < 1e30:
-                x_low = min(max(int(np.floor((x - radius - grid.x0) * grid.inverse_cell)), 0), grid.nx)
-                x_high = min(int(np.floor((x + radius - grid.x0) * grid.inverse_cell)), grid.nx - 1)
-                y_low = min(max(int(np.floor((y - radius - grid.y0) * grid.inverse_cell)), 0), grid.ny)
-                y_high = min(int(np.floor((y + radius - grid.y0) * grid.inverse_cell)), grid.ny - 1)
-            else:
-                x_low, x_high, y_low, y_high = 0, -1, 0, -1
-            if x_low <= x_high:
-                for cy in range(y_low, y_high + 1):
-                    # Cells of one line are neighbours in memory: one run of candidates a line.
-                    for k in range(grid.start[cy * grid.nx + x_low], grid.start[cy * grid.nx + x_high + 1]):
-                        if grid.bit[k] & mask == 0:
-                            continue
-                        dx, dy = grid.x[k] - x, grid.y[k] - y
-                        d2 = dx * dx + dy * dy
-                        j = grid.row[k]
-                        if d2 <= limit and not (same and j == i):
-                            count += 1
-                            nearest = min(nearest, (np.int64(np.float32(d2).view(np.int32)) << 32) | j)
-                            if weak_by >= 0:
-                                value = seen_f[weak_by, j]
-                                if value < weakest or (value == weakest and (weak_row < 0 or j < weak_row)):
-                                    weakest, weak_row, weak_d2 = value, j, d2
+            x_low, x_high, y_low, y_high = 0, -1, 0, -1
+            if abs(x) < INFINITY and abs(y) < INFINITY:
+                # A little more than the radius: d2 is rounded, and so is the division into cells.
+                reach = np.float64(radius) * grid.inverse_cell * (1 + 1e-6) + 1e-6
+                at_x, at_y = (
+                    (np.float64(x) - grid.x0) * grid.inverse_cell,
+                    (np.float64(y) - grid.y0) * grid.inverse_cell,
+                )
+                x_low, x_high = _clamped(at_x - reach, grid.nx), _clamped(at_x + reach, grid.nx)
+                y_low, y_high = _clamped(at_y - reach, grid.ny), _clamped(at_y + reach, grid.ny)
+            for cy in range(y_low, y_high + 1):
+                # Cells of one line are neighbours in memory: one run of candidates a line.
+                for k in range(grid.start[cy * grid.nx + x_low], grid.start[cy * grid.nx + x_high + 1]):
+                    if grid.bit[k] & mask == 0:
+                        continue
+                    dx, dy = grid.x[k] - x, grid.y[k] - y
+                    d2 = dx * dx + dy * dy
+                    j = grid.row[k]
+                    if d2 <= limit and not (same and j == i):
+                        count += 1
+                        nearest = min(nearest, (np.int64(np.float32(d2).view(np.int32)) << 32) | j)
+                        if weak_by >= 0:
+                            value = seen_f[weak_by, j]
+                            if value < weakest or (value == weakest and (weak_row < 0 or j < weak_row)):
+                                weakest, weak_row, weak_d2 = value, j, d2
             if percepts.near_ref[c] >= 0:
                 found = count > 0
                 r[percepts.near_ref[c], i] = np.int32(nearest & 0xFFFFFFFF) if found else -1
                 f[percepts.near_distance[c], i] = (
                     np.sqrt(np.int32(nearest >> 32).view(np.float32)) if found else INFINITY
                 )
-            if percepts.count[c] >= 0:
-                f[percepts.count[c], i] = min(count, percepts.cap[c])
+            if percepts.total[c] >= 0:
+                f[percepts.total[c], i] = min(count, percepts.cap[c])
                 f[percepts.saturated[c], i] = np.float32(count > percepts.cap[c])
             if weak_by >= 0:
                 r[percepts.weak_ref[c], i] = weak_row

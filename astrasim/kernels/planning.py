@@ -17,21 +17,27 @@ from .columns import (
     DROPPED_INTERRUPTED,
     DROPPED_MOVED_ON,
     DROPPED_ORDER,
+    FRESH,
     HEURISTIC,
     HITS,
     HOME_X,
     HOME_Y,
     INTERRUPTED,
+    IS_SECOND_TRY,
     LIVES,
     LLM,
     MISSES,
+    NEED_AT_ONCE,
     NEED_INTERRUPT,
     NEED_NONE,
     NEED_ORDER,
+    REACHED_SECOND,
     RUNNING,
     SECOND_STEPS,
+    SECOND_TRY,
     SHARED,
     UNCHANGED,
+    WAIT_PLAN,
     Actions,
     Agents,
     Plans,
@@ -40,11 +46,13 @@ from .columns import (
     X,
     Y,
 )
-from .lookup import IN_FLIGHT, WANTED, Entries, find
+from .lookup import IN_FLIGHT, Entries, find, want
 
 
 @njit(cache=True)
-def is_legal(agents: Agents, things: Things, actions: Actions, targets: Targets, i: int, action: int, target: int) -> bool:
+def is_legal(
+    agents: Agents, things: Things, actions: Actions, targets: Targets, i: int, action: int, target: int
+) -> bool:
     """Whether agent ``i`` could start this step now: its target is there, and every precondition holds.
 
     A target found by the game's code is not known before the step starts; only the other preconditions count for it.
@@ -81,14 +89,21 @@ def is_legal(agents: Agents, things: Things, actions: Actions, targets: Targets,
 
 
 @njit(cache=True)
-def begin_plan(
-    agents: Agents, plans: Plans, i: int, plan: int, step: int, source: int, entry: int, now: float,
-    counters: NDArray[np.int64], life: NDArray[np.float64],
-) -> None:  # fmt: skip
-    """Put agent ``i`` at ``step`` of ``plan``. A running step is interrupted; the state machine's next move starts the new one."""
+def end_life(agents: Agents, i: int, now: float, counters: NDArray[np.int64], life: NDArray[np.float64]) -> None:
+    """Count the end of agent ``i``'s plan. A default plan, at which it only stands until it is served, is none."""
     if agents.entry[i] >= 0:
         counters[LIVES] += 1
+        counters[SECOND_STEPS] += (agents.fresh[i] & REACHED_SECOND) != 0
         life[0] += now - agents.plan_start[i]
+
+
+@njit(cache=True)
+def begin_plan(
+    agents: Agents, plans: Plans, i: int, plan: int, step: int | np.int64, source: int, entry: int, now: float,
+    counters: NDArray[np.int64], life: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Put agent ``i`` at ``step`` of ``plan``, which starts with the next action. A running step is interrupted."""
+    end_life(agents, i, now, counters, life)
     if agents.state[i] == RUNNING:
         agents.state[i] = INTERRUPTED
     agents.plan[i], agents.step[i], agents.source[i], agents.entry[i] = plan, step, source, entry
@@ -96,7 +111,7 @@ def begin_plan(
     agents.plan_start[i] = now
     agents.need[i] = NEED_NONE
     agents.next_plan[i] = -1
-    agents.fresh[i] = plans.from_model[plan]
+    agents.fresh[i] = FRESH if plans.from_model[plan] else 0
 
 
 @njit(cache=True)
@@ -114,7 +129,7 @@ def same_steps(plans: Plans, a: int, b: int) -> bool:
 
 @njit(cache=True)
 def collect_needs(need: NDArray[np.uint8], count: int, start: int, out: NDArray[np.int32]) -> int:
-    """Write the rows that need a plan to ``out``, from row ``start`` on and around; returns how many (at most len(out))."""
+    """Write the rows that need a plan to ``out``, from row ``start`` on and around; returns how many there are."""
     found = 0
     for k in range(count):
         i = start + k
@@ -129,15 +144,38 @@ def collect_needs(need: NDArray[np.uint8], count: int, start: int, out: NDArray[
 
 
 @njit(cache=True)
+def _count_left_behind(agents: Agents, entries: Entries, i: int, e: int, counters: NDArray[np.int64]) -> None:
+    """Count the model's plan that agent ``i`` waits for, if it now goes on to another situation ``e``."""
+    waited = agents.entry[i]
+    if waited < -1:
+        waited = -2 - waited  # its plan ended meanwhile
+    elif agents.source[i] != HEURISTIC:
+        return
+    if waited < 0 or waited == e:
+        return
+    asked = entries.flags[waited] & IN_FLIGHT and entries.key[waited] == agents.plan_key[i]
+    if asked or agents.next_plan[i] >= 0:
+        if agents.need[i] == NEED_ORDER:
+            counters[DROPPED_ORDER] += 1
+        elif agents.need[i] == NEED_INTERRUPT:
+            counters[DROPPED_INTERRUPTED] += 1
+        else:
+            counters[DROPPED_MOVED_ON] += 1
+
+
+@njit(cache=True)
 def serve(
     agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries,
     rows: NDArray[np.int32], first: int, last: int, default_plan: NDArray[np.int32],
     wanted: NDArray[np.int32], wanted_count: int, unknown: NDArray[np.int32],
-    tick: int, now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
+    now_ms: int, now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
 ) -> tuple[int, int]:  # fmt: skip
     """Give each of ``rows[first:last]`` that still needs one a plan: the model's from the cache, else its heuristic's.
 
     Rows whose situation has no heuristic plan yet go to ``unknown``; they keep their need.
+
+    A plan that failed as soon as it began is not begun again at once, or its agent would fail every tick: the same plan
+    goes on after the step that failed, another plan is tried once, and then the agent waits a second.
 
     Returns:
         (number of unknown rows, new length of ``wanted``).
@@ -145,54 +183,65 @@ def serve(
     missing = 0
     for k in range(first, last):
         i = rows[k]
-        if agents.need[i] == NEED_NONE:
+        need = np.int64(agents.need[i])
+        if need == NEED_NONE:
             continue
         e = find(entries, agents.scope[i], agents.key[i])
         if e < 0 or entries.heuristic[e] < 0:
             unknown[missing] = i
             missing += 1
             continue
-        old = agents.entry[i]
-        if old >= 0 and old != e and agents.source[i] == HEURISTIC and entries.flags[old] & IN_FLIGHT:
-            # It leaves a request behind that it waited for.
-            if agents.need[i] == NEED_ORDER:
-                counters[DROPPED_ORDER] += 1
-            elif agents.need[i] == NEED_INTERRUPT:
-                counters[DROPPED_INTERRUPTED] += 1
-            else:
-                counters[DROPPED_MOVED_ON] += 1
-        entries.used[e] = tick
+        _count_left_behind(agents, entries, i, e, counters)
+        entries.used[e] = now_ms
         entries.seen[e] += 1
+        before = agents.plan[i] if agents.entry[i] >= 0 else agents.last_plan[i]
+        running = agents.plan[i] if agents.state[i] == RUNNING else -1
+        at = agents.step[i]
+        at_once = need >= NEED_AT_ONCE
+        second_try = at_once and (need - NEED_AT_ONCE) & SECOND_TRY != 0
+
         plan = entries.model[e]
-        if plan >= 0:
+        if plan >= 0 and not (at_once and (second_try or plan == agents.last_plan[i])):
             if is_legal(agents, things, actions, targets, i, plans.action[plan, 0], plans.target[plan, 0]):
                 counters[HITS] += 1
-                counters[UNCHANGED] += same_steps(plans, plan, agents.last_plan[i])
-                fresh = not same_steps(plans, plan, agents.last_plan[i])
-                begin_plan(agents, plans, i, plan, 0, CACHE, e, now, counters, life)
-                agents.fresh[i] = fresh
+                goes_on = same_steps(plans, plan, running)
+                begin_plan(agents, plans, i, plan, at if goes_on else 0, CACHE, e, now, counters, life)
+                if goes_on:
+                    agents.state[i] = RUNNING
+                if same_steps(plans, plan, before):
+                    counters[UNCHANGED] += 1
+                    agents.fresh[i] = 0
+                if at_once:
+                    agents.fresh[i] |= IS_SECOND_TRY
                 continue
             counters[DROPPED_ILLEGAL] += 1
-        else:
-            counters[MISSES] += 1
+        counters[MISSES] += 1
+        if plan < 0:
             entries.demand[e] += 1
             entries.tier[e] = max(entries.tier[e], agents.tier[i])
             if entries.flags[e] & IN_FLIGHT:
                 counters[SHARED] += 1
-            elif entries.flags[e] & WANTED == 0 and wanted_count < len(wanted):
-                entries.flags[e] |= WANTED
-                entries.wanted_since[e] = tick
-                wanted[wanted_count] = e
-                wanted_count += 1
-        plan = entries.heuristic[e]
-        step = 0
+            else:
+                wanted_count = want(entries, e, wanted, wanted_count, now_ms)
+
+        plan, step = entries.heuristic[e], np.int64(0)
+        if at_once and plan == agents.last_plan[i]:
+            step += ((need - NEED_AT_ONCE) & 7) + 1
+        elif second_try:
+            step += plans.length[plan]
+        second_try = at_once and (second_try or plan != agents.last_plan[i])
         while step < plans.length[plan] and not is_legal(
             agents, things, actions, targets, i, plans.action[plan, step], plans.target[plan, step]
         ):
             step += 1
         if step == plans.length[plan]:
-            plan, step = default_plan[agents.scope[i]], 0
+            plan, step = WAIT_PLAN if at_once else default_plan[agents.scope[i]], np.int64(0)
+        goes_on = step == at and same_steps(plans, plan, running)
         begin_plan(agents, plans, i, plan, step, HEURISTIC, e, now, counters, life)
+        if goes_on:
+            agents.state[i] = RUNNING
+        if second_try:
+            agents.fresh[i] |= IS_SECOND_TRY
     return missing, wanted_count
 
 
@@ -212,16 +261,20 @@ def hand_out(
         if e < 0 or agents.source[i] != HEURISTIC:
             continue
         a = entries.arrival[e]
-        if a < 0 or arrived_entry[a] != e or agents.need[i] == NEED_ORDER:
+        if a < 0 or arrived_entry[a] != e or entries.key[e] != agents.plan_key[i]:
             continue
-        if entries.key[e] != agents.plan_key[i] or entries.scope[e] != agents.scope[i]:
-            continue  # the entry was used anew for another situation since this agent took its plan there
+        if entries.scope[e] != agents.scope[i]:
+            counters[DROPPED_ORDER] += agents.need[i] == NEED_ORDER
+            agents.plan_key[i] = -1  # waits no more, and is counted once
+            continue
         if agents.interrupt_key[i] != agents.plan_interrupt_key[i]:
             counters[DROPPED_INTERRUPTED] += 1
+            agents.plan_key[i] = -1
             continue
         plan = arrived_plan[a]
         if not is_legal(agents, things, actions, targets, i, plans.action[plan, 0], plans.target[plan, 0]):
             counters[DROPPED_ILLEGAL] += 1
+            agents.plan_key[i] = -1
             continue
         if same_steps(plans, plan, agents.plan[i]):
             counters[UNCHANGED] += 1

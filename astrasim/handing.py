@@ -1,0 +1,83 @@
+"""Handing out: the model's plans that arrived, to all agents that wait for them, in pieces that fit the budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .budget import Budget
+from .cache import PlanCache
+from .kernels.columns import Agents, Plans, Things
+from .kernels.planning import hand_out
+
+if TYPE_CHECKING:
+    from .compiled import Compiled
+
+ROWS = 16_384
+MAX_BATCH = 64
+
+
+class Turn(NamedTuple):
+    """What the planner works on in one tick: the tables, how many rows are in use, and the simulation's time."""
+
+    agents: Agents
+    things: Things
+    rows: int
+    now_s: float
+
+    @property
+    def now_ms(self) -> int:
+        return int(self.now_s * 1000)
+
+
+class HandOut:
+    """Walks over all rows once for each batch of up to 64 plans."""
+
+    def __init__(
+        self, compiled: Compiled, cache: PlanCache, counters: NDArray[np.int64], life: NDArray[np.float64]
+    ) -> None:
+        self._compiled, self._cache, self._counters, self._life = compiled, cache, counters, life
+        self._arrived: list[tuple[int, int]] = []
+        self._entry: NDArray[np.int32] = np.full(MAX_BATCH, -1, np.int32)
+        self._plan: NDArray[np.int32] = np.zeros(MAX_BATCH, np.int32)
+        self._batch = 0
+        self._cursor = 0
+
+    def add(self, entry: int, plan: int) -> None:
+        """The plan for this cache entry came."""
+        self._arrived.append((entry, plan))
+
+    def plans(self) -> list[int]:
+        """The numbers of all plans that are still to be handed out."""
+        return [*self._plan[: self._batch].tolist(), *(plan for _, plan in self._arrived)]
+
+    def run(self, turn: Turn, plans: Plans, budget: Budget) -> None:
+        """Hand out at least one piece, and go on until all is handed out or the budget is over."""
+        while self._batch or self._arrived:
+            if not self._batch:
+                self._next_batch(turn.rows)
+            # From the last row down: when rows are deleted between two pieces, the last rows move to lower places,
+            # which are still to come, so nobody is missed. Whoever is new takes the plan from the cache.
+            last = min(self._cursor, turn.rows)
+            first = self._cursor = max(0, last - ROWS)
+            hand_out(
+                turn.agents, turn.things, self._compiled.actions, self._compiled.targets, plans, self._cache.entries,
+                first, last, self._entry, self._plan, turn.now_s, self._counters, self._life,
+            )  # fmt: skip
+            budget.spend()
+            if first == 0:
+                self._cache.handed_out(self._entry[: self._batch])
+                self._entry[: self._batch] = -1
+                self._batch = 0
+            if not budget.left():
+                return
+
+    def _next_batch(self, count: int) -> None:
+        for entry, plan in self._arrived[:MAX_BATCH]:
+            self._entry[self._batch], self._plan[self._batch] = entry, plan
+            self._cache.entries.arrival[entry] = self._batch
+            self._batch += 1
+        del self._arrived[:MAX_BATCH]
+        self._cursor = count

@@ -1,0 +1,134 @@
+"""The agents and things of one simulation: their rows in the tables, and their handles in the esper world."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .agents import Agent, Handle, Thing, handle_class
+from .compiled import Compiled
+from .errors import WorldError
+from .kernels.columns import NEED_NONE
+from .membership import Membership, World, inside
+from .table import Fixed, Table
+
+NEVER_LOOKED = -1
+
+AGENT_FIXED: tuple[Fixed, ...] = (
+    ("scope", np.int32, 0),  # number of its scope
+    ("tier", np.int32, 0),  # index into simulation.TIERS
+    ("key", np.int64, 0),  # its situation, packed
+    ("interrupt_key", np.int64, 0),  # the interrupt features alone, packed
+    ("need", np.uint8, NEED_NONE),  # why it waits for the planner
+    ("plan", np.int32, 0),  # number of its plan
+    ("step", np.int32, 0),
+    ("state", np.uint8, 1),  # steps.Status of its step
+    ("outcome", np.uint8, 0),  # what the step came to in this tick
+    ("elapsed", np.float32, 0),  # seconds since the step started
+    ("source", np.uint8, 0),  # plans.Source of its plan
+    ("entry", np.int32, -1),  # cache entry that it took its plan at, -1 for a default plan
+    ("plan_key", np.int64, 0),  # its situation when it took the plan
+    # Nobody plans for a situation that was never seen. From none (-1) the first look is a change, so it makes a need.
+    ("plan_interrupt_key", np.int64, NEVER_LOOKED),
+    ("plan_start", np.float64, 0),  # simulation time at which it took the plan, seconds
+    ("fresh", np.uint8, 0),  # a model's plan that has not run yet
+    ("last_plan", np.int32, -1),  # the plan that ended last
+    ("next_plan", np.int32, -1),  # a model's plan that takes over when the step ends
+)
+
+
+class _Sort(NamedTuple):
+    """Agents, or things."""
+
+    table: Table
+    handle: type[Handle]
+    members: Membership
+
+
+class Population:
+    """Adds, deletes and finds the agents and things of one simulation."""
+
+    def __init__(self, compiled: Compiled, capacity: int, world: World) -> None:
+        c, declared = compiled, compiled.domain.declared
+        self._world = world
+        self.agents = Table("agent", c.floats, c.references, AGENT_FIXED, len(c.declared_features), capacity)
+        self.things = Table("thing", c.thing_floats, (), (("taken", np.uint8, 0),), capacity=64)
+        self.agents.kind_names = tuple(compiled.domain.kinds)
+        self.things.kind_names = tuple(declared.things)
+        self.agents.refers_to = [self.things if r in c.thing_references else self.agents for r in c.references]
+        agent_class = handle_class(Agent, self.agents.float_index, self.agents.reference_index)
+        self._agents = _Sort(self.agents, agent_class, Membership(Agent))
+        self._things = _Sort(self.things, handle_class(Thing, self.things.float_index, {}), Membership(Thing))
+
+    def add_agents(self, kind: str, number: int, values: dict[str, Any]) -> slice:
+        """``number`` new agents; returns their rows. If it raises, nothing was added.
+
+        Raises:
+            DomainError: for a column that does not exist, or a value that does not fit.
+            WorldError: if the world is closed or gone.
+        """
+        return self._add(self._agents, kind, number, values)
+
+    def add_thing(self, kind: str, values: dict[str, Any]) -> Thing:
+        """A new thing. Errors as ``add_agents``."""
+        handle = self.things.handles[self._add(self._things, kind, 1, values).start]
+        assert isinstance(handle, Thing)
+        return handle
+
+    def _add(self, sort: _Sort, kind: str, number: int, values: dict[str, Any]) -> slice:
+        with self._world.open():
+            handles = [sort.handle(0) for _ in range(number)]
+            rows = sort.table.add(handles, sort.table.kind_names.index(kind), values)
+            sort.members.add(handles)
+            return rows
+
+    def delete(self, handle: Handle) -> None:
+        """Have esper delete the entity of a live handle, as ``esper.delete_entity`` does. No world, no entity: no harm.
+
+        Raises:
+            WorldError: if it is not of this population.
+        """
+        sort = next((sort for sort in (self._agents, self._things) if sort.table is handle._table), None)
+        if sort is None:
+            raise _foreign(handle)
+        if self._world.exists:
+            with inside(self._world.name):
+                sort.members.delete(handle)
+
+    def row_of(self, agent: Handle) -> int:
+        """The row of an agent.
+
+        Raises:
+            AgentGone: if it was deleted.
+            WorldError: if it is no agent of this population.
+        """
+        row = agent.row
+        if agent._table is not self.agents:
+            raise _foreign(agent)
+        return row
+
+    def notice_deletions(self) -> None:
+        """Drop the rows of all that left the world."""
+        if not self._world.exists:
+            return  # a processor of the game has left this world and deleted it: the last tick here
+        with inside(self._world.name):  # a processor of the game may have switched to another
+            for table, _, members in (self._agents, self._things):
+                gone = [handle._row for handle in members.gone() if handle.alive]
+                if gone:
+                    pointing = [self.agents.r[q] for q, to in enumerate(self.agents.refers_to) if to is table]
+                    table.remove(gone, [(column, self.agents.count) for column in pointing])
+
+    def end(self) -> None:
+        """Delete all entities. All handles are dead from now on; the tables keep their last values, to be looked at."""
+        if self._world.exists:
+            with inside(self._world.name):
+                self._agents.members.delete_all()
+                self._things.members.delete_all()
+        for handle in [*self.agents.handles, *self.things.handles]:
+            if handle.alive:
+                handle._detach(handle.kind)
+
+
+def _foreign(handle: Handle) -> WorldError:
+    return WorldError(f"{handle!r} is no agent of this simulation: handles go back to the simulation that made them")

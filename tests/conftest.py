@@ -1,0 +1,124 @@
+"""What all tests share: an esper world of their own, no settings from outside, and simulations that are closed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import esper
+import pytest
+
+from astrasim import Domain, Settings, Simulation
+from astrasim.gateway import Answer, Failure
+from astrasim.reader import read_compact_plan
+from astrasim.vocabulary import Scope
+
+_numbers = count(1)
+
+
+@pytest.fixture(autouse=True)
+def fresh_world() -> Iterator[str]:
+    """Each test starts in an empty esper world, whose name this is; all worlds that it made are deleted."""
+    name = f"test {next(_numbers)}"
+    esper.switch_world(name)
+    yield name
+    esper.switch_world("default")
+    for world in esper.list_worlds():
+        if world != "default":
+            esper.delete_world(world)
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("ASTRASIM_", "OPENAI_", "OLLAMA_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def simulate(fresh_world: str) -> Iterator[Callable[..., Simulation]]:
+    """Makes simulations without a model, in strict mode, and closes them: ``simulate(domain, settings={...})``."""
+    made: list[Simulation] = []
+
+    def make(domain: Domain, *, settings: dict[str, Any] | None = None, **options: Any) -> Simulation:
+        chosen = {"model": "none", "strict": True, **(settings or {})}
+        made.append(Simulation(domain, Settings(**chosen), **options))
+        return made[-1]
+
+    yield make
+    for sim in made:
+        sim.close()
+
+
+class StandIn:
+    """Stands in for the gateway (``sim.planner.gateway``): keeps what it is asked, and answers when a test says so."""
+
+    def __init__(self) -> None:
+        self.scopes: dict[int, Scope] = {}
+        self.asked: dict[int, tuple[int, int]] = {}
+        self.cancelled: list[int] = []
+        self._results: list[Answer | Failure] = []
+
+    def declare_scope(self, scope_id: int, scope: Scope) -> None:
+        self.scopes[scope_id] = scope
+
+    def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float) -> bool:
+        assert scope_id in self.scopes
+        self.asked[request_id] = (scope_id, key)
+        return True
+
+    def cancel(self, request_id: int) -> None:
+        self.cancelled.append(request_id)
+
+    def poll(self, max_messages: int = 64) -> list[Answer | Failure]:
+        results, self._results = self._results[:max_messages], self._results[max_messages:]
+        return results
+
+    def describe(self) -> str:
+        return "a stand-in"
+
+    def answer(self, sim: Simulation, request_id: int, plan: str) -> None:
+        """The model answers this request with a plan in compact form, lines of "action target seconds"."""
+        scope_id, _ = self.asked.pop(request_id)
+        steps = read_compact_plan(plan, sim.compiled.vocabulary, self.scopes[scope_id])
+        self._results.append(Answer(request_id, steps, plan, 100.0))
+
+
+@pytest.fixture
+def meadow() -> Domain:
+    """Sheep that flee from wolves, and see clover."""
+    meadow = Domain("meadow", kinds=["sheep", "wolf"])
+    meadow.thing("clover", amount=5)
+    meadow.column("wool", default=1.0)
+    meadow.reference("friend")
+    meadow.percept("threat", nearest="wolf", seen_by="sheep", radius=30)
+    meadow.percept("food", nearest="clover", seen_by="sheep", radius=30)
+    meadow.feature("danger", column="threat_distance", edges=[5, 15], words=["here", "near", "far"], interrupt=True)
+    meadow.stock("flee", targets=["threat"], kinds=["sheep"], speed=6)
+    meadow.heuristic("sheep")(lambda situation: "flee threat")
+    return meadow
+
+
+class Hook(esper.Processor):
+    """A processor of the game that does what it is told, once."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self._do: Callable[[], object] | None = do
+
+    def process(self, dt: float) -> None:
+        do, self._do = self._do, None
+        if do is not None:
+            do()
+
+
+@pytest.fixture
+def processor_at(fresh_world: str) -> Callable[[int, Callable[[], object]], None]:
+    """``processor_at(35, do)``: a processor of the game of priority 35, which calls ``do`` in the next tick."""
+    return lambda priority, do: esper.add_processor(Hook(do), priority=priority)
+
+
+@pytest.fixture
+def stand_in() -> StandIn:
+    return StandIn()

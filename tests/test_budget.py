@@ -1,0 +1,199 @@
+"""Planning keeps its budget, does later what it could not do now, and starves nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from astrasim import Domain, Simulation, budget
+from astrasim.budget import Budget
+
+Simulate = Callable[..., Simulation]
+
+
+class Clock:
+    """Time goes on only when a test, or something in it, says so."""
+
+    def __init__(self) -> None:
+        self.s = 0.0
+
+    def perf_counter(self) -> float:
+        return self.s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(budget, "time", clock)
+    return clock
+
+
+def world(think: Callable[[Any], Any] = lambda situation: "go north", moods: int = 100) -> Domain:
+    domain = Domain("test", ["unit"])
+    domain.column("mood")
+    edges = [i + 0.5 for i in range(moods - 1)]
+    domain.feature("humour", column="mood", edges=edges, words=[str(i) for i in range(moods)], hysteresis=0)
+    domain.place("north", 0, 10_000)
+    domain.stock("approach", name="go", targets=["north"], speed=1, seconds=10)
+    domain.heuristic("unit")(think)
+    return domain
+
+
+def waiting(sim: Simulation) -> int:
+    return int((sim.agents.need > 0).sum())
+
+
+# The budget itself
+
+
+def test_work_may_begin_until_the_time_is_up(clock: Clock) -> None:
+    two_ms = Budget(2.0)
+    two_ms.start()
+    assert two_ms.left() and not two_ms.overrun()
+    clock.s += 0.0019
+    assert two_ms.left()
+    clock.s += 0.0002
+    assert not two_ms.left() and two_ms.overrun()
+    assert two_ms.elapsed_ms() == pytest.approx(2.1)
+    two_ms.start()
+    assert two_ms.left() and two_ms.spent_units == 0
+
+
+def test_work_may_begin_until_the_units_are_spent_whatever_the_clock_says(clock: Clock) -> None:
+    three = Budget(2.0, units=3)
+    three.start()
+    clock.s += 60
+    for spent in range(3):
+        assert three.left() and three.spent_units == spent
+        three.spend()
+    assert not three.left() and not three.overrun()
+
+
+@pytest.mark.parametrize("units", [None, 5])
+def test_no_milliseconds_mean_no_planning_and_no_overrun(clock: Clock, units: int | None) -> None:
+    none = Budget(0.0, units)
+    none.start()
+    clock.s += 1
+    assert not none.left() and not none.overrun()
+
+
+# Nothing at all
+
+
+def test_without_a_budget_agents_keep_their_default_plans_and_nothing_is_sent(
+    simulate: Simulate, stand_in: Any
+) -> None:
+    calls: list[Any] = []
+    domain = world(lambda situation: calls.append(situation) or "go north")  # type: ignore[func-returns-value]
+    domain.role("idler", default="wait self 0.5")
+    sim = simulate(domain, settings={"budget_ms": 0.0})
+    calls.clear()
+    sim.planner.gateway = stand_in
+    sim.spawn_many("unit", 50, mood=np.arange(50))
+    for _ in range(120):
+        sim.tick()
+    stats = sim.stats()
+    assert not calls and not stand_in.asked and stats.planning.overruns == 0
+    assert (sim.agents.vy == 0).all() and stats.lookups == (0, 0)
+
+
+# Time
+
+
+def test_planning_never_begins_a_unit_when_its_time_is_over(simulate: Simulate, clock: Clock) -> None:
+    calls: list[Any] = []
+
+    def think(situation: Any) -> str:
+        calls.append(situation)
+        clock.s += 0.001
+        return "go north"
+
+    sim = simulate(world(think), settings={"budget_ms": 2.5})
+    sim.spawn_many("unit", 20, mood=np.arange(20))
+    for tick in range(1, 7):
+        calls.clear()
+        sim.tick()
+        assert len(calls) == 3, "those begun after 0, 1 and 2 ms"
+        assert sim.stats().planning.overruns == tick
+        assert waiting(sim) == 20, "their default plans run meanwhile"
+    sim.tick()
+    assert len(calls) == 3 + 2 and sim.stats().planning.overruns == 6 and waiting(sim) == 0
+    assert sim.stats().planning.ms.max == pytest.approx(3.0)
+
+
+def test_a_budget_of_a_microsecond_serves_everyone_in_the_end(simulate: Simulate, stand_in: Any) -> None:
+    sim = simulate(world(), settings={"budget_ms": 0.001, "strict": False})
+    sim.planner.gateway = stand_in
+    sim.spawn_many("unit", 10_000, mood=np.arange(10_000) % 100)
+    for _ in range(2000):
+        sim.tick()
+        if not waiting(sim):
+            break
+    assert waiting(sim) == 0 and stand_in.asked
+
+
+# Units
+
+
+@pytest.mark.parametrize("units", [1, 2, 7])
+def test_ten_thousand_agents_are_all_served_by_a_few_units_a_tick(
+    simulate: Simulate, stand_in: Any, units: int
+) -> None:
+    settings = {"budget_units": units, "strict": False, "requests_per_second": 1000.0, "deadline_s": 600.0}
+    sim = simulate(world(), settings=settings)
+    sim.planner.gateway = stand_in
+    sim.spawn_many("unit", 10_000, mood=np.arange(10_000) % 100)
+    served_at = np.zeros(10_000)
+    for tick in range(1, 800 // units):
+        sim.tick()
+        assert sim.stats().planning.units <= units
+        served_at[(sim.agents.need == 0) & (served_at == 0)] = tick
+    # 100 heuristics, 40 pieces of 256 rows, each perhaps twice, and 100 requests; agents served early come back later.
+    assert (served_at > 0).all() and len(stand_in.asked) == 32
+    for request in list(stand_in.asked):
+        stand_in.answer(sim, request, "go north 5")
+    for _ in range(200 // units + 1):
+        sim.tick()
+    assert (sim.agents.source > 0).sum() > 3000
+
+
+def test_those_left_over_go_first_in_the_next_tick(simulate: Simulate) -> None:
+    sim = simulate(world(moods=2), settings={"budget_units": 2, "strict": False})
+    sim.spawn_many("unit", 2000)
+    order: list[int] = []
+    for _ in range(12):
+        sim.tick()
+        order += sorted(set(np.flatnonzero(sim.agents.need == 0).tolist()) - set(order))
+    assert order == list(range(2000))
+
+
+def test_deletions_in_every_tick_do_not_stop_plans_from_being_handed_out(simulate: Simulate, stand_in: Any) -> None:
+    sim = simulate(world(moods=2), settings={"budget_units": 1, "strict": False, "capacity": 70_000})
+    sim.planner.gateway = stand_in
+    agents = sim.spawn_many("unit", 60_000)
+    doomed = iter(agents[::97])
+    sim.tick()
+    while waiting(sim):
+        sim.tick()
+    while not stand_in.asked:
+        sim.tick()
+    stand_in.answer(sim, 1, "go north 9")
+    for _ in range(40):
+        sim.remove(next(doomed))
+        sim.tick()
+    assert (sim.agents.source == 2).all(), "the model's plan reached everyone"
+
+
+def test_the_rows_of_the_young_do_not_keep_the_old_waiting(simulate: Simulate) -> None:
+    """Spawning and dying all the time, with hardly any budget: each has its turn."""
+    sim = simulate(world(moods=2), settings={"budget_units": 1, "strict": False})
+    old = sim.spawn_many("unit", 600)
+    for _ in range(60):
+        young = sim.spawn_many("unit", 100)
+        sim.tick()
+        for agent in young[::2]:
+            sim.remove(agent)
+    assert all(sim.agents.need[agent.row] == 0 or sim.agents.last_plan[agent.row] >= 0 for agent in old)

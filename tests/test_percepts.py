@@ -1,0 +1,325 @@
+"""What agents see: the kernels against brute force, and what a game can rely on."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from astrasim import ActionError, Agent, Domain, Settings, Simulation, Situation
+
+Simulate = Callable[..., Simulation]
+
+KINDS, THINGS = ("ant", "bee", "cat"), ("grain", "salt")
+# What each of the things to look for is, to an observer of each kind: written out here, not asked of the domain.
+SEEN: dict[str, Callable[[str], set[str]]] = {
+    "ant": lambda me: {"ant"},
+    "bee+cat": lambda me: {"bee", "cat"},
+    "food": lambda me: {"ant": {"bee"}, "bee": {"cat"}}.get(me, set()),
+    "rival": lambda me: {"ant": {"cat"}, "cat": {"ant", "cat"}}.get(me, set()),
+    "ant+food": lambda me: {"ant"} | SEEN["food"](me),
+    "grain": lambda me: {"grain"},
+    "grain+salt": lambda me: {"grain", "salt"},
+    "edible": lambda me: {"ant": {"grain"}, "bee": {"grain", "salt"}}.get(me, set()),
+}
+
+
+class Look(NamedTuple):
+    """One percept to declare."""
+
+    mode: str
+    of: str
+    radius: float
+    seen_by: tuple[str, ...] | None
+    cap: int
+
+    def sees(self, kind: str) -> set[str]:
+        return SEEN[self.of](kind) if self.seen_by is None or kind in self.seen_by else set()
+
+
+class Body(NamedTuple):
+    kind: str
+    x: float
+    y: float
+    worth: float
+
+
+def make_zoo(looks: list[Look]) -> Domain:
+    zoo = Domain("zoo", KINDS)
+    for thing in THINGS:
+        zoo.thing(thing)
+    zoo.relation("food", [("ant", "bee"), ("bee", "cat")])
+    zoo.relation("rival", [("ant", "cat"), ("cat", "cat")], mutual=True)
+    zoo.relation("edible", [("ant", "grain"), ("bee", "grain"), ("bee", "salt")])
+    for number, look in enumerate(looks):
+        options: dict[str, Any] = {look.mode: look.of.split("+"), "radius": look.radius, "seen_by": look.seen_by}
+        zoo.percept(f"p{number}", **options, **({"cap": look.cap} if look.mode == "count" else {}))
+    return zoo
+
+
+def exactly(look: Look, me: int, observers: list[Body], bodies: list[Body]) -> tuple[int | None, float, int]:
+    """(row of the nearest or weakest, its distance, number seen), the slow way."""
+    observer, found = observers[me], []
+    for row, body in enumerate(bodies):
+        if body.kind not in look.sees(observer.kind) or (bodies is observers and row == me):
+            continue
+        distance = math.hypot(body.x - observer.x, body.y - observer.y)
+        if distance <= look.radius:  # False for what is not finite
+            found.append((distance if look.mode == "nearest" else body.worth, row, distance))
+    best = min((f for f in found if not math.isnan(f[0])), default=(0.0, None, math.inf))
+    return best[1], best[2], len(found)
+
+
+# A coarse grid, so that ties and distances of exactly the radius are frequent, in a few clusters far apart, so that
+# there are more cells than rows; and what a game with a mistake in it may write.
+steps = st.integers(0, 12).map(lambda n: n / 2)
+places = st.one_of(
+    st.tuples(steps, steps),
+    st.just((3.0, 3.0)),
+    st.tuples(steps, steps).map(lambda p: (p[0] - 200, p[1] + 1e6)),
+    st.tuples(steps, steps).map(lambda p: (p[0] + 70, p[1] - 1e5)),
+    st.tuples(steps, st.sampled_from([math.nan, math.inf, -math.inf, 1e38, -3e29])),
+    st.tuples(st.sampled_from([math.nan, math.inf, -math.inf, -1e38, 1e29]), steps),
+)
+
+
+def bodies_of(kinds: tuple[str, ...], most: int) -> st.SearchStrategy[list[Body]]:
+    worths = st.sampled_from([1.0, 2.0, 3.0, -1.0, math.inf, math.nan])
+    body = st.tuples(st.sampled_from(kinds), places, worths).map(lambda b: Body(b[0], b[1][0], b[1][1], b[2]))
+    return st.lists(body, max_size=most)
+
+
+looks = st.builds(
+    Look,
+    mode=st.sampled_from(["nearest", "weakest", "count"]),
+    of=st.sampled_from(list(SEEN)),
+    radius=st.sampled_from([2.5, 2.5, 2.5, 0.5, 5.0, 6.5]),
+    seen_by=st.sampled_from([None, None, ("ant",), ("ant", "bee")]),
+    cap=st.sampled_from([1, 2, 255]),
+).filter(lambda look: look.seen_by is None or all(SEEN[look.of](kind) for kind in look.seen_by))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(looks, min_size=1, max_size=6), bodies_of(KINDS, 40), bodies_of(THINGS, 12))
+def test_percepts_are_exactly_what_brute_force_finds(
+    declared: list[Look], agents: list[Body], things: list[Body]
+) -> None:
+    quick = Settings(model="none", capacity=8, cache_entries=64, strict=True)
+    with Simulation(make_zoo(declared), quick) as sim:
+        handles = [sim.spawn(body.kind) for body in agents]
+        lying = [sim.add_thing(body.kind) for body in things]
+        for table, bodies, worth in ((sim.agents, agents, "hp"), (sim.things, things, "amount")):
+            table.x[:] = [body.x for body in bodies]
+            table.y[:] = [body.y for body in bodies]
+            table.column(worth)[:] = [body.worth for body in bodies]
+        sim.tick()
+        for number, look in enumerate(declared):
+            of_things = look.of.split("+")[0] in (*THINGS, "edible")
+            seen_handles: list[Any] = list(lying) if of_things else list(handles)
+            for row, handle in enumerate(handles):
+                best, distance, count = exactly(look, row, agents, things if of_things else agents)
+                if look.mode == "count":
+                    assert getattr(handle, f"p{number}") == min(count, look.cap)
+                    assert getattr(handle, f"p{number}_saturated") == (count > look.cap)
+                else:
+                    assert getattr(handle, f"p{number}") is (None if best is None else seen_handles[best])
+                    assert getattr(handle, f"p{number}_distance") == pytest.approx(distance, rel=1e-6)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(1, 40), st.integers(2, 60), st.integers(0, 2**31))
+def test_neighbours_at_a_fraction_of_the_cells_are_not_lost(tenth: int, number: int, seed: int) -> None:
+    """Radii and positions that float32 cannot hold exactly: a row at the radius may not fall into a cell not looked at."""
+    rng = np.random.default_rng(seed)
+    radius = tenth / 10
+    field = Domain("field", ["ant"])
+    field.percept("others", count="ant", radius=radius)
+    field.percept("other", nearest="ant", radius=radius)
+    x = np.float32(rng.integers(0, 30, number) * radius / 2)
+    y = np.float32(rng.integers(0, 3, number) * radius / 2)
+    with Simulation(field, Settings(model="none", capacity=8, cache_entries=64)) as sim:
+        sim.spawn_many("ant", number, x=x, y=y)
+        sim.tick()
+        dx, dy = x[:, None] - x, y[:, None] - y
+        d2 = dx * dx + dy * dy
+        np.fill_diagonal(d2, np.inf)
+        # Where rounding decides, either answer is right; all others must be exact.
+        limit = np.float32(radius) ** 2
+        surely, perhaps = d2 < limit * np.float32(1 - 1e-6), d2 <= limit * np.float32(1 + 1e-6)
+        assert (surely.sum(1) <= sim.agents.others).all() and (sim.agents.others <= perhaps.sum(1)).all()
+        on_axis = (d2 == limit) & ((dx == 0) | (dy == 0))  # nothing is rounded but the difference
+        assert (sim.agents.others >= (surely | on_axis).sum(1)).all()
+
+
+@pytest.fixture
+def flock() -> Domain:
+    flock = Domain("flock", ["sheep", "wolf"])
+    flock.percept("threat", nearest="wolf", seen_by="sheep", radius=10)
+    flock.percept("victim", weakest="sheep", seen_by="wolf", radius=10)
+    flock.percept("pack", count="wolf", radius=10, cap=3)
+    return flock
+
+
+def test_the_edge_of_the_radius_is_within_it(simulate: Simulate, flock: Domain) -> None:
+    sim = simulate(flock)
+    dolly, wolf = sim.spawn("sheep"), sim.spawn("wolf", x=6, y=8)
+    sim.tick()
+    assert dolly.threat is wolf
+    assert dolly.threat_distance == 10
+    wolf.y = np.nextafter(np.float32(8), np.float32(9))
+    sim.tick()
+    assert dolly.threat is None
+
+
+def test_whoever_sees_nobody_has_none_at_an_infinite_distance(simulate: Simulate, flock: Domain) -> None:
+    sim = simulate(flock)
+    dolly, lone_wolf = sim.spawn("sheep"), sim.spawn("wolf", x=50)
+    sim.tick()
+    assert (dolly.threat, dolly.threat_distance) == (None, math.inf)
+    assert (lone_wolf.victim, lone_wolf.victim_distance) == (None, math.inf)
+    assert (lone_wolf.pack, lone_wolf.pack_saturated) == (0, 0), "nobody sees itself"
+    assert (lone_wolf.threat, lone_wolf.threat_distance) == (None, math.inf), "a percept of others"
+
+
+def test_of_equals_the_lower_row_wins(simulate: Simulate, flock: Domain) -> None:
+    sim = simulate(flock)
+    dolly = sim.spawn("sheep", hp=50)
+    east, north = sim.spawn("wolf", x=3), sim.spawn("wolf", y=3)
+    sim.spawn("sheep", x=1, hp=50)
+    sim.tick()
+    assert dolly.threat is east
+    assert north.victim is dolly
+    sim.remove(dolly)  # the last row moves into its place
+    sim.tick()
+    assert [sheep.threat for sheep in sim.agents.handles if sheep.kind == "sheep"] == [east]
+
+
+def test_a_count_stops_at_its_cap_and_says_so(simulate: Simulate, flock: Domain) -> None:
+    sim = simulate(flock)
+    dolly = sim.spawn("sheep")
+    seen = []
+    for _ in range(5):
+        sim.tick()
+        seen.append((dolly.pack, dolly.pack_saturated))
+        sim.spawn("wolf")
+    assert seen == [(0, 0), (1, 0), (2, 0), (3, 0), (3, 1)]
+
+
+def test_what_looks_for_the_weakest_goes_by_the_column_it_names(simulate: Simulate) -> None:
+    bank = Domain("bank", ["thief", "guest"])
+    bank.column("gold")
+    bank.thing("purse")
+    bank.percept("poorest", weakest="guest", by="gold", seen_by="thief", radius=10)
+    bank.percept("smallest", weakest="purse", seen_by="thief", radius=10)
+    sim = simulate(bank)
+    thief = sim.spawn("thief")
+    sim.spawn("guest", hp=1, gold=9)
+    poor = sim.spawn("guest", x=9, gold=2)
+    sim.spawn("guest", x=11, gold=1)
+    sim.add_thing("purse", amount=5)
+    light = sim.add_thing("purse", x=3, amount=2)
+    sim.tick()
+    assert thief.poorest is poor
+    assert thief.smallest is light
+
+
+@settings(max_examples=40, deadline=None)
+@given(every=st.integers(1, 7), changes=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=25, max_size=25))
+def test_each_agent_looks_at_once_and_then_in_exactly_every_kth_tick(
+    every: int, changes: list[tuple[int, int]]
+) -> None:
+    crowd = Domain("crowd", ["ant"])
+    crowd.percept("others", count="ant", radius=10)
+    looks: dict[int, list[int]] = {}
+    with Simulation(crowd, Settings(model="none", every=every, capacity=8, cache_entries=64, seed=1)) as sim:
+        alive: list[Agent] = []
+        for tick, (born, dead) in enumerate(changes):
+            alive += sim.spawn_many("ant", born)
+            looks.update({agent.uid: [] for agent in alive if agent.uid not in looks})
+            for agent in [alive.pop(int(sim.rng.integers(len(alive)))) for _ in range(min(dead, len(alive)))]:
+                sim.remove(agent)
+            sim.agents.others[:] = -1
+            sim.tick()
+            for agent in alive:
+                if agent.others >= 0:
+                    looks[agent.uid].append(tick)
+            for agent in alive:
+                seen = looks[agent.uid]
+                assert seen, "nobody waits for its first look"
+                gaps = np.diff([*seen, tick])
+                assert (gaps[:1] <= every).all() and (gaps[1:-1] == every).all() and gaps[-1] < every
+
+
+def test_nobody_plans_for_a_situation_that_it_never_saw(simulate: Simulate) -> None:
+    field = Domain("field", ["sheep", "wolf"])
+    field.percept("threat", nearest="wolf", seen_by="sheep", radius=10)
+    field.feature("danger", column="threat_distance", edges=[5], words=["a wolf is near", "no wolf is near"])
+    met = set()
+
+    @field.heuristic("sheep")
+    def sense(situation: Situation) -> str:
+        met.add(situation.danger)
+        return "wait self"
+
+    sim = simulate(field, settings={"every": 30})
+    met.clear()
+    sim.spawn_many("sheep", 40)
+    for _ in range(3):
+        sim.tick()
+    assert met == {1}, "there is no wolf in the world"
+
+
+def test_what_has_left_is_no_longer_seen_though_the_next_look_is_far(simulate: Simulate, flock: Domain) -> None:
+    sim = simulate(flock, settings={"every": 60})
+    dolly, wolf = sim.spawn("sheep"), sim.spawn("wolf", x=3)
+    sim.tick()
+    assert (dolly.threat, dolly.threat_distance) == (wolf, 3)
+    sim.remove(wolf)
+    sim.tick()
+    assert (dolly.threat, dolly.threat_distance) == (None, math.inf)
+
+
+def test_one_stray_agent_does_not_slow_the_others_down(simulate: Simulate, flock: Domain) -> None:
+    sim = simulate(flock, settings={"capacity": 20_000})
+    side = 12 * math.sqrt(20_000)
+    sim.spawn_many("sheep", 20_000, x=sim.rng.uniform(0, side, 20_000), y=sim.rng.uniform(0, side, 20_000))
+
+    def quickest() -> float:
+        took = []
+        for _ in range(4):
+            started = time.perf_counter()
+            sim.tick()
+            took.append(time.perf_counter() - started)
+        return min(took)
+
+    before = quickest()
+    for x, y in ((1e7, 1e7), (-1e28, 0.0), (0.0, 3e29)):
+        stray = sim.spawn("wolf", x=x, y=y)
+        sheep = sim.spawn("sheep", x=x, y=y)
+        assert quickest() < 8 * before, f"with one at ({x}, {y})"
+        assert sheep.threat is stray
+
+
+def test_a_line_of_sight_that_raises_is_reported_and_hides(simulate: Simulate) -> None:
+    def blind(*_: Any) -> Any:
+        raise ZeroDivisionError("no eyes")
+
+    field = Domain("field", ["sheep", "wolf"])
+    field.percept("threat", nearest="wolf", seen_by="sheep", radius=10, line_of_sight=True)
+    sim = simulate(field, settings={"strict": False}, line_of_sight=blind)
+    dolly, _ = sim.spawn("sheep"), sim.spawn("wolf")
+    sim.tick()
+    sim.tick()
+    assert dolly.threat_visible == 0
+    assert list(sim.errors.items()) == [("line_of_sight: ZeroDivisionError: no eyes", 2)]
+    with pytest.raises(ActionError, match="line_of_sight raised: ZeroDivisionError"):
+        strict = simulate(field, world="strict", line_of_sight=blind)
+        strict.spawn("sheep")
+        strict.spawn("wolf")
+        strict.tick()
