@@ -100,8 +100,8 @@ class Feature:
 
 def default_hysteresis(edges: tuple[float, ...]) -> float:
     """2% of the span of the edges, and at most a quarter of the narrowest bucket between them."""
-    if len(edges) == 1:
-        return 0.02 * (abs(edges[0]) or 1.0)
+    if len(edges) < 2:
+        return 0.02 * (abs(sum(edges)) or 1.0)
     return min(0.02 * (edges[-1] - edges[0]), min(b - a for a, b in pairwise(edges)) / 4)
 
 

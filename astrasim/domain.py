@@ -84,11 +84,12 @@ class Domain(Surroundings):
             owner = f"feature {name_of(name, 'feature')!r}"
             if isinstance(edges, str) or not isinstance(edges, Iterable):
                 raise DomainError(f"{owner}: edges={edges!r}: write a list of numbers that rise, such as edges=[5, 15]")
-            if isinstance(words, str) or not isinstance(words, Iterable) or not all(isinstance(w, str) for w in words):
+            phrases = () if isinstance(words, str) or not isinstance(words, Iterable) else tuple(words)
+            if not phrases or not all(isinstance(phrase, str) for phrase in phrases):
                 raise DomainError(f"{owner}: words={words!r}: write a list of phrases, one for each bucket")
             bounds = tuple(number(edge, f"{owner}: edges") for edge in edges)
             feature = Feature(
-                name, column, function, vectorised, bounds, tuple(words),
+                name, column, function, vectorised, bounds, phrases,
                 None if kinds is None else self._kinds(kinds, f"{owner}: kinds"), interrupt,
                 default_hysteresis(bounds) if hysteresis is None else number(hysteresis, f"{owner}: hysteresis"),
             )  # fmt: skip
@@ -98,7 +99,7 @@ class Domain(Surroundings):
             self.declared.features[name] = feature
 
         if column is None:
-            unfinished = self._unfinished(f"feature {name or '(of a function)'} has no column= and is on no function")
+            unfinished = self._unfinished(f"feature {name!r} has no column= and is on no function")
         elif name is None:
             raise DomainError(
                 f"a feature over column {column!r} needs a name: domain.feature('NAME', column={column!r}, ...)"
@@ -111,9 +112,9 @@ class Domain(Surroundings):
         def decorate(function: F) -> F:
             if column is not None:
                 raise DomainError(f"feature {name!r} has a column and a function; give one of them")
+            self.declared.unfinished.pop(unfinished, None)
             found = name_of(name or getattr(function, "__name__", function), "feature")
             declare(found, f"{found}_value", takes(function, f"feature {found!r}", "me"))
-            self.declared.unfinished.pop(unfinished, None)
             return function
 
         return decorate
@@ -179,9 +180,10 @@ class Domain(Surroundings):
                 seconds since the last start, sight of the target, least values of columns.
             interruptible: whether a model's plan may take over at once, not only when the step ends.
         """
-        unfinished = self._unfinished(f"action {name or f'with targets={targets!r}'} is on no function and no class")
+        unfinished = self._unfinished(f"action {name!r} (targets={targets!r}) is on no function and no class")
 
         def decorate(run: F) -> F:
+            self.declared.unfinished.pop(unfinished, None)
             found = name_of(name or getattr(run, "__name__", run), "action")
             where = f"action {found!r}"
             if isinstance(run, type):
@@ -201,7 +203,6 @@ class Domain(Surroundings):
                 needs=numbers(needs or {}, f"{where}: needs"), interruptible=interruptible, run=run,
                 vectorised=vectorised,
             )  # fmt: skip
-            self.declared.unfinished.pop(unfinished, None)
             return run
 
         return decorate
@@ -263,10 +264,10 @@ class Domain(Surroundings):
         )
 
         def decorate(function: F) -> F:
+            self.declared.unfinished.pop(unfinished, None)
             if name in self.declared.heuristics:
                 raise DomainError(f"{name!r} has a heuristic already: {self.declared.heuristics[name].__name__}")
             self.declared.heuristics[name] = takes(function, f"heuristic for {name!r}", "situation")
-            self.declared.unfinished.pop(unfinished, None)
             return function
 
         return decorate

@@ -46,6 +46,15 @@ def exit_with_parent() -> None:
     threading.Thread(target=watch, name="exit-with-parent", daemon=True).start()
 
 
+def give_way() -> None:
+    """Take only what a game's frames leave of the processor. A server elsewhere would take nothing of it at all.
+
+    Threads started later inherit it. Windows has no nice.
+    """
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+
 @contextmanager
 def server_process(
     module: str, arguments: Sequence[str] = (), *, start_s: float = 30.0, environment: Mapping[str, str] | None = None

@@ -18,12 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from ..errors import WeightsError
 from ..gateway import weights
 from . import processes
 
 MODEL = "SmolLM2-135M-Instruct"
 _KEY_VARIABLE = "ASTRASIM_SMOLLM_KEY"
-_NICENESS = 10  # a game's frames come first
 
 
 class ServerAddress(NamedTuple):
@@ -102,11 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.exit_with_parent:
         processes.exit_with_parent()
-    if hasattr(os, "nice"):  # before llama.cpp starts its threads, which inherit it; Windows has no nice
-        os.nice(_NICENESS)
+    processes.give_way()
     try:
         file = options.weights or weights.find_or_fetch()
-    except weights.WeightsError as error:
+    except WeightsError as error:
         raise SystemExit(str(error)) from None
     key = options.api_key or os.environ.get(_KEY_VARIABLE) or secrets.token_urlsafe(24)
     server, url = serve(

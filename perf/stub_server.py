@@ -203,6 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.exit_with_parent:
         processes.exit_with_parent()
+    processes.give_way()
     try:
         listener = _listener(options.port)
     except (OSError, OverflowError) as error:

@@ -35,6 +35,9 @@ class Action(esper.Processor):
         self._sim = sim
         self._tasks: dict[int, Task] = {}
         self._custom: NDArray[np.int32] = np.zeros(0, np.int32)
+        # As lists: reading one number out of an array takes three times as long.
+        self._sorts: list[int] = sim.compiled.targets.sort.tolist()
+        self._indexes: list[int] = sim.compiled.targets.index.tolist()
 
     def process(self, dt: float | None = None) -> None:
         sim, agents, tables, planner = self._sim, self._sim.agents, self._sim.compiled, self._sim.planner
@@ -95,17 +98,18 @@ class Action(esper.Processor):
     def _run_custom(self, rows: NDArray[np.int32], dt: float) -> None:
         agents, plans = self._sim.agents, self._sim.planner.plans.table
         actions = plans.action[agents.plan[rows], agents.step[rows]]
-        for index in np.unique(actions).tolist():
+        targets = plans.target[agents.plan[rows], agents.step[rows]]
+        for index in sorted(set(actions.tolist())):
             action = self._sim.compiled.declared_actions[index]
-            own = rows[actions == index]
+            chosen = actions == index
             if action.vectorised:
-                self._run_vectorised(action, own, dt)
+                self._run_vectorised(action, rows[chosen], targets[chosen], dt)
                 continue
             run = self._run_task if isinstance(action.run, type) else self._run_function
-            for row in own.tolist():
+            for row, symbol in zip(rows[chosen].tolist(), targets[chosen].tolist(), strict=True):
                 handle = cast("Agent", agents.handles[row])
                 try:
-                    target = self._target(row)
+                    target = self._target(row, symbol)
                     # It was there a moment ago: what another agent's action did meanwhile took it away.
                     status = Status.FAILED if target is None else run(action, handle, target, dt)
                 except Exception as error:  # the game's code: the step fails, the game goes on
@@ -129,9 +133,10 @@ class Action(esper.Processor):
             del self._tasks[agent.uid]
         return status
 
-    def _run_vectorised(self, action: declarations.Action, rows: NDArray[np.int32], dt: float) -> None:
-        agents, plans = self._sim.agents, self._sim.planner.plans.table
-        targets = plans.target[agents.plan[rows], agents.step[rows]]
+    def _run_vectorised(
+        self, action: declarations.Action, rows: NDArray[np.int32], targets: NDArray[np.int16], dt: float
+    ) -> None:
+        agents = self._sim.agents
         for target in np.unique(targets).tolist():
             own = rows[targets == target]
             there = self._is_there(target, own)
@@ -153,10 +158,9 @@ class Action(esper.Processor):
 
     # Targets
 
-    def _target(self, row: int) -> Any:
-        agents, table, plans = self._sim.agents, self._sim.compiled.targets, self._sim.planner.plans.table
-        target = plans.target.item(agents.plan.item(row), agents.step.item(row))
-        sort, index = table.sort.item(target), table.index.item(target)
+    def _target(self, row: int, target: int) -> Any:
+        agents, table = self._sim.agents, self._sim.compiled.targets
+        sort, index = self._sorts[target], self._indexes[target]
         if sort in (AT_AGENT, AT_THING):
             found = agents.r.item(index, row)
             return agents.refers_to[index].handles[found] if found >= 0 else None

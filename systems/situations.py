@@ -19,8 +19,9 @@ class Situations(esper.Processor):
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
         compiled = sim.compiled
+        has = compiled.features.multiplier != 0  # by kind and feature
         self._features = [
-            (f, sim.agents.float_index[f.column], np.flatnonzero(compiled.features.multiplier[:, q]))
+            (f, sim.agents.float_index[f.column], None if has[:, q].all() else has[:, q].copy())
             for q, f in enumerate(compiled.declared_features)
             if f.function is not None
         ]
@@ -30,44 +31,45 @@ class Situations(esper.Processor):
         if not agents.count:
             return
         every, phase = sim.settings.every, sim.ticks
-        for feature, column, kinds in self._features:
-            self._evaluate(feature, column, kinds)
+        if self._features:
+            looking = self._looking()
+            for feature, column, kinds in self._features:
+                rows = looking if kinds is None else looking[kinds[agents.kind[looking]]]
+                if len(rows):
+                    self._evaluate(feature, column, rows)
         situate(
             agents.f, agents.b, agents.kind, agents.uid, agents.key, agents.interrupt_key, agents.plan_interrupt_key,
             agents.need, agents.count, every, phase, sim.compiled.features,
         )  # fmt: skip
 
-    def _evaluate(self, feature: Feature, column: int, kinds: NDArray[np.int64]) -> None:
-        """Write the feature's column for those whose turn it is. Where its code raises, the last value stays."""
-        agents = self._sim.agents
-        rows = self._turn(kinds)
-        if not len(rows):
-            return
-        assert feature.function is not None
+    def _looking(self) -> NDArray[np.intp]:
+        """The rows whose turn it is to look."""
+        sim, agents = self._sim, self._sim.agents
+        n, every = agents.count, sim.settings.every
+        if every == 1:
+            return np.arange(n)
+        return np.flatnonzero(((agents.uid[:n] + sim.ticks) % every == 0) | (agents.b[0, :n] == UNKNOWN_BUCKET))
+
+    def _evaluate(self, feature: Feature, column: int, rows: NDArray[np.intp]) -> None:
+        """Write the feature's column for these rows. Where its code raises, the last value stays."""
+        agents, function = self._sim.agents, feature.function
+        assert function is not None
         # A value too large for float32 becomes infinite there, which is as good as it is.
         with np.errstate(over="ignore"):
             if feature.vectorised:
                 try:
-                    agents.f[column, rows] = feature.function(Rows(agents, rows))
+                    agents.f[column, rows] = function(Rows(agents, rows))
                 except Exception as error:  # the game's code
                     self._failed(feature, error)
                 return
-            values = agents.f[column, rows].tolist()
+            values, handles = agents.f[column, rows].tolist(), agents.handles
             for i, row in enumerate(rows.tolist()):
                 try:
                     # Adding makes what is no number raise: numpy would read None as NaN, and "3" as 3.
-                    values[i] = feature.function(agents.handles[row]) + 0.0
+                    values[i] = function(handles[row]) + 0.0
                 except Exception as error:  # the game's code
                     self._failed(feature, error)
             agents.f[column, rows] = values
-
-    def _turn(self, kinds: NDArray[np.int64]) -> NDArray[np.int64]:
-        sim, agents = self._sim, self._sim.agents
-        n, every = agents.count, sim.settings.every
-        turn = np.isin(agents.kind[:n], kinds)
-        if every > 1:
-            turn &= ((agents.uid[:n] + sim.ticks) % every == 0) | (agents.b[0, :n] == UNKNOWN_BUCKET)
-        return np.flatnonzero(turn)
 
     def _failed(self, feature: Feature, error: Exception) -> None:
         if self._sim.settings.strict:

@@ -681,7 +681,7 @@ def test_what_failed_after_a_while_is_tried_again_at_once(start: Start) -> None:
     domain.stock("attack", name="bite", targets=["prey"], damage=1, range=2, cooldown=0)
     domain.stock("approach", name="hunt", targets=["prey"], speed=4, near=1)
     sim, _ = start(domain)
-    hunter, hare = sim.spawn("unit"), sim.spawn("unit", y=1, hp=10_000, )
+    hunter, hare = sim.spawn("unit"), sim.spawn("unit", y=1, hp=10_000)
     hunter.prey = hare
     idle = 0
     for _ in range(300):

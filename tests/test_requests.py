@@ -23,9 +23,7 @@ WAYS = {
 
 
 def request(state: RequestState) -> Request:
-    return Request(
-        id=7, scope_id=0, key=12, entry=3, tier=0, waiting=1, asked_at=0.0, deadline_s=10.0, state=state
-    )
+    return Request(id=7, scope_id=0, key=12, entry=3, tier=0, waiting=1, asked_at=0.0, deadline_s=10.0, state=state)
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(S, S)))

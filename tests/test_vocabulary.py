@@ -26,7 +26,14 @@ def vocabularies(draw: st.DrawFn) -> Vocabulary:
         words = tuple(f"{number}, bucket {bucket}" for bucket in range(draw(st.integers(2, 30))))
         features.append(FeatureWords(name=f"f{number}", kinds=tuple(kinds), words=words, interrupt=draw(st.booleans())))
     return Vocabulary(
-        domain="d", ruleset="1", kinds=KINDS, features=tuple(features), actions=(), targets=(), min_seconds=1, max_seconds=9
+        domain="d",
+        ruleset="1",
+        kinds=KINDS,
+        features=tuple(features),
+        actions=(),
+        targets=(),
+        min_seconds=1,
+        max_seconds=9,
     )
 
 
@@ -127,7 +134,8 @@ def make_brain(features: int, buckets: int = 4) -> Domain:
 def test_key_spaces_may_be_as_large_as_2_to_the_62(simulate: Simulate) -> None:
     sim = simulate(make_brain(31))
     assert sim.compiled.vocabulary.key_space("mind") == MAX_KEY
-    mind = sim.spawn("mind", **{f"c{number}": 3 for number in range(31)})
+    highest: Any = {f"c{number}": 3 for number in range(31)}
+    mind = sim.spawn("mind", **highest)
     sim.tick()
     assert sim.situation(mind).key == MAX_KEY - 1
     assert set(sim.situation(mind).buckets.values()) == {3}
@@ -142,7 +150,8 @@ def test_larger_key_spaces_are_refused(features: int) -> None:
 
 def test_a_million_situations_are_served_like_any_other(simulate: Simulate) -> None:
     sim = simulate(make_brain(10), settings={"cache_entries": 1024})
-    minds = sim.spawn_many("mind", 2000, **{f"c{n}": sim.rng.integers(0, 4, 2000) for n in range(10)})
+    drawn: Any = {f"c{number}": sim.rng.integers(0, 4, 2000) for number in range(10)}
+    minds = sim.spawn_many("mind", 2000, **drawn)
     for _ in range(5):
         sim.tick()
     assert sim.compiled.vocabulary.key_space("mind") > 10**6
@@ -164,7 +173,13 @@ def test_an_order_is_one_line_of_bounded_length_whatever_was_typed(typed: str) -
 
 @pytest.mark.parametrize(
     "typed",
-    ["Hold  the BRIDGE", "\thold the\r\nbridge\x00", " hold\u2028the\u202e bridge", "ｈｏｌｄ the bridge", "hold\x1b the bridge"],
+    [
+        "Hold  the BRIDGE",
+        "\thold the\r\nbridge\x00",
+        " hold\u2028the\u202e bridge",
+        "ｈｏｌｄ the bridge",
+        "hold\x1b the bridge",
+    ],
 )
 def test_orders_that_say_the_same_are_the_same(typed: str) -> None:
     assert normalise_order(typed) == "hold the bridge"
@@ -188,7 +203,7 @@ def test_vectors_stand_where_the_buckets_stand(simulate: Simulate) -> None:
     """Each feature of a situation as a float from 0 to 1, rising with its value."""
     sim = simulate(make_brain(1))
     mind = sim.spawn("mind")
-    places = []
+    places: list[float] = []
     for value in np.linspace(-2, 6, 30):
         mind.c0 = value
         sim.tick()

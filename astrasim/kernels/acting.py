@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from . import FASTMATH
 from .columns import (
     AMMO,
     APPLIED,
@@ -56,6 +54,7 @@ from .columns import (
     X,
     Y,
 )
+from .compiling import float_kernel, kernel
 from .planning import begin_plan, end_life, is_legal
 
 WANDER_PERIOD_S = 2.0
@@ -64,7 +63,7 @@ AT_ONCE_S = 0.1
 """A plan that failed within so long (no step may last shorter) and a tick of its beginning failed at once."""
 
 
-@njit(cache=True)
+@kernel
 def cool_down(f: NDArray[np.float32], columns: NDArray[np.int32], count: int, dt: float) -> None:
     """Count the cooldown columns (seconds left) down to 0. What is left because ticks were rounded is nothing."""
     for q in range(len(columns)):
@@ -73,7 +72,7 @@ def cool_down(f: NDArray[np.float32], columns: NDArray[np.int32], count: int, dt
             f[columns[q], i] = left if left > ROUNDING_S else np.float32(0)
 
 
-@njit(cache=True)
+@kernel
 def _draw(uid: int, salt: np.int64) -> np.float32:
     """A number in [-1, 1) from (uid, salt): no generator's state, so the order of rows does not matter."""
     h = (np.uint64(uid) << np.uint64(32)) ^ np.uint64(salt)
@@ -83,7 +82,7 @@ def _draw(uid: int, salt: np.int64) -> np.float32:
     return np.float32(np.float64(h >> np.uint64(11)) * (2.0 / 9007199254740992.0) - 1.0)
 
 
-@njit(cache=True, fastmath=FASTMATH)
+@float_kernel
 def act(
     agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, events: Events,
     count: int, dt: float, now: float, seed: int, custom: NDArray[np.int32],
@@ -207,7 +206,7 @@ def act(
     return emitted, listed
 
 
-@njit(cache=True)
+@kernel
 def apply_events(agents: Agents, things: Things, events: Events, first: int, count: int) -> None:
     """Apply what agents did to others, in the order of the rows that did it. A thing goes to the first who takes it."""
     for k in range(first, count):
@@ -226,7 +225,7 @@ def apply_events(agents: Agents, things: Things, events: Events, first: int, cou
             agents.f[column, target] = value
 
 
-@njit(cache=True)
+@kernel
 def finish(
     agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, count: int,
     default_plan: NDArray[np.int32], dt: float, now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
@@ -243,7 +242,8 @@ def finish(
         if agents.fresh[i] & FRESH and outcome != FAILED:
             agents.fresh[i] &= ~FRESH
             counters[APPLIED] += 1
-        if outcome == RUNNING and agents.elapsed[i] + ROUNDING_S >= plans.seconds[plan, step]:
+        timed_out = outcome == RUNNING and agents.elapsed[i] + ROUNDING_S >= plans.seconds[plan, step]
+        if timed_out:
             outcome = DONE
         if outcome == RUNNING:
             continue
@@ -268,7 +268,11 @@ def finish(
             continue
         end_life(agents, i, now, counters, life)
         default = default_plan[agents.scope[i]]
-        at_once = outcome == FAILED and now - agents.plan_start[i] < AT_ONCE_S + dt
+        # A stock action that is done at once had nothing to do (full of stamina, near already). The game's own may well
+        # do all they have to do in a tick, and want to be run again in the next.
+        ended = plans.action[plan, step]
+        idle = not timed_out and actions.custom[ended] == 0 and actions.takes[ended] == 0
+        at_once = (outcome == FAILED or idle) and now - agents.plan_start[i] < AT_ONCE_S + dt
         if agents.need[i] == NEED_NONE:
             if at_once:
                 again = SECOND_TRY if agents.fresh[i] & IS_SECOND_TRY else 0

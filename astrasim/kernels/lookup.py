@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from .compiling import kernel
 
 WAYS = 8
 WANTED, IN_FLIGHT = 1, 2
@@ -41,7 +42,7 @@ class Entries(NamedTuple):
     flags: NDArray[np.uint8]
 
 
-@njit(cache=True)
+@kernel
 def _first_way(scope: int, key: int, size: int) -> np.int64:
     h = np.uint64(key) ^ (np.uint64(scope) * np.uint64(0x9E3779B97F4A7C15))
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)  # the finaliser of splitmix64
@@ -50,7 +51,7 @@ def _first_way(scope: int, key: int, size: int) -> np.int64:
     return np.int64(h % np.uint64(size // WAYS)) * WAYS
 
 
-@njit(cache=True)
+@kernel
 def find(entries: Entries, scope: int, key: int) -> int:
     """The entry of (scope, key), or -1."""
     first = _first_way(scope, key, len(entries.key))
@@ -60,7 +61,7 @@ def find(entries: Entries, scope: int, key: int) -> int:
     return -1
 
 
-@njit(cache=True)
+@kernel
 def insert(entries: Entries, scope: int, key: int, now: int) -> tuple[int, bool]:
     """A fresh entry for (scope, key), which has none, and whether another had to go. -1 if its set is all in flight."""
     first = _first_way(scope, key, len(entries.key))
@@ -82,7 +83,7 @@ def insert(entries: Entries, scope: int, key: int, now: int) -> tuple[int, bool]
     return best, evicted
 
 
-@njit(cache=True)
+@kernel
 def want(entries: Entries, e: int, wanted: NDArray[np.int32], count: int, now: int) -> int:
     """Put entry ``e`` on the list ``wanted[:count]``, unless it is there; returns the new count.
 
@@ -106,7 +107,7 @@ def want(entries: Entries, e: int, wanted: NDArray[np.int32], count: int, now: i
     return count + 1
 
 
-@njit(cache=True)
+@kernel
 def pick(entries: Entries, wanted: NDArray[np.int32], count: int, now: int, stale: int) -> tuple[int, int]:
     """Take the entry that most deserves a request out of ``wanted[:count]``: highest tier, most demand, oldest.
 
@@ -139,7 +140,7 @@ def pick(entries: Entries, wanted: NDArray[np.int32], count: int, now: int, stal
     return best, count
 
 
-@njit(cache=True)
+@kernel
 def _in_flight_beside(entries: Entries, e: int) -> int:
     first = e - e % WAYS
     found = 0

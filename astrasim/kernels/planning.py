@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .columns import (
@@ -46,10 +45,11 @@ from .columns import (
     X,
     Y,
 )
+from .compiling import kernel
 from .lookup import IN_FLIGHT, Entries, find, want
 
 
-@njit(cache=True)
+@kernel
 def is_legal(
     agents: Agents, things: Things, actions: Actions, targets: Targets, i: int, action: int, target: int
 ) -> bool:
@@ -63,7 +63,8 @@ def is_legal(
         if column >= 0 and not f[column, i] >= actions.need_least[action, q]:
             return False
     column = actions.cooldown_column[action]
-    if column >= 0 and f[column, i] > 0:
+    # For stock hits the cooldown is the pace of the blows: the step may start, its first blow waits.
+    if column >= 0 and actions.hit_column[action] < 0 and f[column, i] > 0:
         return False
     sort, index = targets.sort[target], targets.index[target]
     if sort == AT_RESOLVED or sort == AT_SELF:
@@ -88,7 +89,7 @@ def is_legal(
     return dx * dx + dy * dy <= actions.range[action] * actions.range[action]
 
 
-@njit(cache=True)
+@kernel
 def end_life(agents: Agents, i: int, now: float, counters: NDArray[np.int64], life: NDArray[np.float64]) -> None:
     """Count the end of agent ``i``'s plan. A default plan, at which it only stands until it is served, is none."""
     if agents.entry[i] >= 0:
@@ -97,7 +98,7 @@ def end_life(agents: Agents, i: int, now: float, counters: NDArray[np.int64], li
         life[0] += now - agents.plan_start[i]
 
 
-@njit(cache=True)
+@kernel
 def begin_plan(
     agents: Agents, plans: Plans, i: int, plan: int, step: int | np.int64, source: int, entry: int, now: float,
     counters: NDArray[np.int64], life: NDArray[np.float64],
@@ -114,7 +115,7 @@ def begin_plan(
     agents.fresh[i] = FRESH if plans.from_model[plan] else 0
 
 
-@njit(cache=True)
+@kernel
 def same_steps(plans: Plans, a: int, b: int) -> bool:
     """Whether two plans have the same actions with the same targets."""
     if a == b:
@@ -127,23 +128,32 @@ def same_steps(plans: Plans, a: int, b: int) -> bool:
     return True
 
 
-@njit(cache=True)
+@kernel
 def collect_needs(need: NDArray[np.uint8], count: int, start: int, out: NDArray[np.int32]) -> int:
     """Write the rows that need a plan to ``out``, from row ``start`` on and around; returns how many there are."""
-    found = 0
-    for k in range(count):
-        i = start + k
-        if i >= count:
-            i -= count
-        if need[i] != NEED_NONE:
-            out[found] = i
-            found += 1
-            if found == len(out):
-                break
+    found = _collect(need, start, count, out, 0)
+    return _collect(need, 0, start, out, found)
+
+
+@kernel
+def _collect(need: NDArray[np.uint8], first: int, last: int, out: NDArray[np.int32], found: int) -> int:
+    while first < last:
+        end = min(first + 64, last)
+        anyone = np.uint8(0)
+        for i in range(first, end):  # without branches, so a few instructions see to 64 rows
+            anyone |= need[i]
+        if anyone:
+            for i in range(first, end):
+                if need[i] != NEED_NONE:
+                    if found == len(out):
+                        return found
+                    out[found] = i
+                    found += 1
+        first = end
     return found
 
 
-@njit(cache=True)
+@kernel
 def _count_left_behind(agents: Agents, entries: Entries, i: int, e: int, counters: NDArray[np.int64]) -> None:
     """Count the model's plan that agent ``i`` waits for, if it now goes on to another situation ``e``."""
     waited = agents.entry[i]
@@ -163,7 +173,7 @@ def _count_left_behind(agents: Agents, entries: Entries, i: int, e: int, counter
             counters[DROPPED_MOVED_ON] += 1
 
 
-@njit(cache=True)
+@kernel
 def serve(
     agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries,
     rows: NDArray[np.int32], first: int, last: int, default_plan: NDArray[np.int32],
@@ -174,8 +184,9 @@ def serve(
 
     Rows whose situation has no heuristic plan yet go to ``unknown``; they keep their need.
 
-    A plan that failed as soon as it began is not begun again at once, or its agent would fail every tick: the same plan
-    goes on after the step that failed, another plan is tried once, and then the agent waits a second.
+    A plan that ended as soon as it began, because it failed or there was nothing to do, is not begun again at once, or
+    its agent would plan every tick: the same plan goes on after the step that ended, another plan is tried once, and
+    then the agent waits a second.
 
     Returns:
         (number of unknown rows, new length of ``wanted``).
@@ -245,7 +256,7 @@ def serve(
     return missing, wanted_count
 
 
-@njit(cache=True)
+@kernel
 def hand_out(
     agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries,
     first: int, last: int, arrived_entry: NDArray[np.int32], arrived_plan: NDArray[np.int32],

@@ -1,0 +1,96 @@
+"""Which model is asked, and the reason that people are given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from astrasim import Settings, SettingsError
+from astrasim.model_choice import choose_model
+
+SERVER = {"base_url": "http://localhost:8080/v1", "model_name": "tiny"}
+
+
+def chosen(**values: Any) -> str:
+    spec, reason = choose_model(Settings(**values))
+    assert reason
+    return "none" if spec is None else str(spec)
+
+
+def complaint(**values: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        choose_model(Settings(**values))
+    return str(caught.value)
+
+
+def test_without_any_settings_there_is_no_model_and_the_reason_says_what_to_set() -> None:
+    spec, reason = choose_model(Settings())
+    assert spec is None
+    assert "heuristics decide" in reason
+    assert "OPENAI_BASE_URL" in reason and "ASTRASIM_MODEL_NAME" in reason
+
+
+@pytest.mark.parametrize("model", ["auto", "openai"])
+def test_a_server_and_a_name_make_a_model(model: str) -> None:
+    assert chosen(model=model, **SERVER) == "openai at http://localhost:8080/v1"
+
+
+@pytest.mark.parametrize(
+    ("missing", "said", "unsaid"),
+    [("base_url", "OPENAI_BASE_URL", "MODEL_NAME"), ("model_name", "ASTRASIM_MODEL_NAME", "BASE_URL")],
+)
+def test_half_of_what_a_server_needs_is_asked_for_or_done_without(missing: str, said: str, unsaid: str) -> None:
+    half = {name: value for name, value in SERVER.items() if name != missing}
+    text = complaint(model="openai", **half)
+    assert "model='openai' needs a server" in text
+    assert said in text and unsaid not in text
+    spec, reason = choose_model(Settings(model="auto", **half))
+    assert spec is None, "OPENAI_BASE_URL may be set for another program"
+    assert said in reason and unsaid not in reason
+
+
+def test_a_key_alone_sends_nothing_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "s3cret")
+    assert chosen(model="auto", model_name="gpt") == "none"
+
+
+def test_the_variable_of_the_server_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:9/v1")
+    monkeypatch.setenv("ASTRASIM_MODEL_NAME", "tiny")
+    assert chosen() == "openai at http://localhost:9/v1"
+    assert chosen(model="none") == "none"
+    monkeypatch.setenv("ASTRASIM_USE_LLM", "0")
+    spec, reason = choose_model(Settings(model="openai"))
+    assert spec is None and "ASTRASIM_USE_LLM" in reason
+
+
+def test_a_function_of_the_game_is_a_model() -> None:
+    assert chosen(model="function:mygame.brain:decide") == "function mygame.brain:decide"
+    assert chosen(model="function:mygame.brain:decide", use_llm=False) == "none"
+
+
+@pytest.mark.parametrize("name", ["", "mygame.brain", "mygame.brain:", ":decide", "my game:decide", "a:b:c", "1:2"])
+def test_a_function_that_has_no_such_name_is_refused(name: str) -> None:
+    text = complaint(model=f"function:{name}")
+    assert "'module:function', such as 'mygame.minds:think'" in text and repr(name) in text
+
+
+def test_a_model_that_does_not_exist_is_refused() -> None:
+    text = complaint(model="opnai")
+    assert text == (
+        "setting model: no model 'opnai'; did you mean 'openai'? There are: auto, none, openai, function:MODULE:NAME"
+    )
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "ftp://x", "http://", "http://x:y/v1", "http://x/v1?key=s3cret"])
+@pytest.mark.parametrize("model", ["auto", "openai"])
+def test_an_address_that_is_none_is_refused(url: str, model: str) -> None:
+    text = complaint(model=model, base_url=url, model_name="tiny")
+    assert "setting model: " in text
+    assert "s3cret" not in text
+
+
+def test_neither_key_nor_password_is_shown() -> None:
+    spec, reason = choose_model(Settings(base_url="http://me:s3cret@localhost/v1", api_key="s3cret", model_name="tiny"))
+    assert "localhost" in reason and "s3cret" not in f"{spec} {reason}"
