@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from . import __version__
 from .errors import AstraSimError
@@ -33,13 +32,17 @@ def stress(
     agents: Annotated[int, typer.Option(min=0, help="How many agents.")] = 5000,
     every: Annotated[int, typer.Option(min=1, max=60, help="Each agent perceives in every k-th tick.")] = 1,
     frames: Annotated[int, typer.Option(min=1, help="Frames to measure, after the warm-up.")] = 600,
-    model: Annotated[str, typer.Option(help="none, stub (a server of random legal plans), openai or function:...")] = "stub",
+    model: Annotated[
+        str, typer.Option(help="none, stub (a server of random legal plans), openai or function:MODULE:NAME.")
+    ] = "stub",
     rate: Annotated[float, typer.Option(min=0, help="Requests a second, at most.")] = 20.0,
     budget_ms: Annotated[float, typer.Option(min=0, help="Planning budget a tick, milliseconds.")] = 2.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     stub_latency_ms: Annotated[str, typer.Option(help="The stub's latency, LOW:HIGH in milliseconds.")] = "100:500",
-    kill_gateway: Annotated[bool, typer.Option("--kill-gateway", help="Kill the gateway process half-way.")] = False,
-    control: Annotated[bool, typer.Option("--control", help="Run it again right after with no model, to compare.")] = False,
+    fault: Annotated[str, typer.Option(help="none; half-way, kill or stop (for ten seconds) the gateway.")] = "none",
+    control: Annotated[
+        bool, typer.Option("--control", help="Run it again right after, without the fault, or else without a model.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
 ) -> None:
     """Measure one capacity run of the arena at 60 FPS."""
@@ -49,13 +52,12 @@ def stress(
         latency_ms = (float(low), float(high or low))
     except ValueError:
         raise typer.BadParameter(f"{stub_latency_ms!r} is not LOW:HIGH in milliseconds, such as 100:500") from None
-    run = perf.Run(agents, every, frames, model, rate, budget_ms, seed, latency_ms, kill_gateway)
+    run = perf.Run(agents, every, frames, model, rate, budget_ms, seed, latency_ms, fault)
     with _err.status("starting") as status:
         figures = perf.measure(run, status.update)
         if control:
-            quiet = perf.Run(agents, every, frames, "none", 0.0, budget_ms, seed)
-            figures["control"] = perf.measure(quiet, status.update)
-    _show(figures)
+            figures["control"] = perf.measure(run.control(), status.update)
+    _load("perf", "report").show(figures, _out)
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
@@ -63,7 +65,7 @@ def stress(
 @app.command()
 def demo(
     headless: Annotated[bool, typer.Option("--headless", help="No window; also where there is no display.")] = False,
-    seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until the window is closed (headless: 10).")] = 0.0,
+    seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until it is closed (headless: 10).")] = 0.0,
     screenshot: Annotated[Path | None, typer.Option(help="Write the last frame to this PNG file.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
 ) -> None:
@@ -80,37 +82,6 @@ def demo(
 
 def _has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _show(figures: dict[str, Any]) -> None:
-    runs = [figures, *([figures["control"]] if "control" in figures else [])]
-    table = Table(title=f"{figures['agents']} agents, each perceiving every {figures['every']} ticks, {figures['frames']} frames")
-    table.add_column("")
-    for run in runs:
-        table.add_column(f"model {run['model']}", justify="right")
-    rows: list[tuple[str, Any]] = [
-        ("frame ms, p50 / p95 / p99 / max", lambda r: " / ".join(f"{v:.2f}" for v in r["frame_ms"].values())),
-        ("frames missed", lambda r: r["missed"]),
-        ("sustains 60 FPS", lambda r: "yes" if r["sustained"] else "no"),
-        ("planning ms, p50 / p99 / max", lambda r: " / ".join(f"{r['planning_ms'][k]:.2f}" for k in ("p50", "p99", "max"))),
-        ("planning over its budget, ticks", lambda r: r["planning_ms"]["overruns"]),
-        ("requests sent / answered / failed / rejected", lambda r: " / ".join(
-            str(r["requests"][k]) for k in ("sent", "answered", "failed", "rejected"))),
-        ("latency ms, p50 / p99", lambda r: f"{r['latency_ms']['p50']:.0f} / {r['latency_ms']['p99']:.0f}"),
-        ("agent-ticks on LLM / cached / heuristic plans", lambda r: " / ".join(
-            f"{r['agent_ticks'][k]:.1%}" for k in ("llm", "cache", "heuristic"))),
-        ("look-ups that hit a model's plan", lambda r: f"{r['cache']['hit_rate']:.1%}"),
-        ("distinct situations, share of the top ten", lambda r: f"{r['cache']['distinct_keys']}, {r['cache']['top10_share']:.1%}"),
-        ("model plans applied / unchanged", lambda r: f"{r['plans']['applied']} / {r['plans']['unchanged']}"),
-        ("dropped", lambda r: ", ".join(f"{v} {k}" for k, v in r["plans"]["dropped"].items() if v) or "0"),
-        ("mean plan life s, share that reached step 2", lambda r: f"{r['plans']['mean_life_s']:.2f}, {r['plans']['second_step_share']:.1%}"),
-        ("memory MB", lambda r: r["rss_mb"]),
-    ]  # fmt: skip
-    for name, value in rows:
-        table.add_row(name, *(str(value(run)) for run in runs))
-    _out.print(table)
-    m = figures["machine"]
-    _out.print(f"{m['processor']}, {m['cores']} cores, Python {m['python']}, numba {m['numba']}; nothing drawn; seed {figures['seed']}")
 
 
 def _load(layer: str, module: str) -> Any:

@@ -8,6 +8,8 @@ AstraSimError
  ├── TransitionError      a request or a step was moved along a way that its state machine does not have
  ├── PlanRejected         a plan (a model's or a heuristic's) breaks the domain's rules; ``reason`` is one word
  ├── WeightsError         a model's weights could not be fetched
+ ├── FramingError         (gateway/framing.py) bytes on the gateway's socket that are no message
+ ├── ModelError           (gateway/models.py) a model gave no answer; ``reason`` is one word
  └── ActionError          an action or feature written by the game raised (only raised in strict mode)
 """
 

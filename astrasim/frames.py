@@ -22,6 +22,7 @@ from .statistics import Percentiles
 FPS = 60
 PERIOD_S = 1 / FPS
 PERIOD_MS = 1000 / FPS
+MIN_FRAMES = 600
 _SPIN_S = 0.001
 """time.sleep may oversleep by this much; the rest of the wait is spent looking at the clock."""
 _QUIET_S = 0.004
@@ -50,8 +51,8 @@ class FrameTimes:
         )
 
     def sustained(self) -> bool:
-        """Whether the 99th percentile of the work stayed within 16.67 ms, over at least 600 frames."""
-        return len(self.work_ms) >= 600 and self.percentiles().p99 <= PERIOD_MS
+        """Whether the 99th percentile of the work stayed within 16.67 ms, over at least ``MIN_FRAMES`` frames."""
+        return len(self.work_ms) >= MIN_FRAMES and self.percentiles().p99 <= PERIOD_MS
 
 
 def run_frames(work: Callable[[int], object], frames: int | None) -> FrameTimes:

@@ -121,7 +121,7 @@ class Simulation:
     @property
     def model_tag(self) -> str:
         """The model as scopes name it; plans of different models are never mixed up."""
-        return "none" if self.model is None else f"{self.model.kind}:{self.model.name}"
+        return "none" if self.model is None else f"{self.model.kind}:{self.model.name or self.model.base_url}"
 
     # Life
 

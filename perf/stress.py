@@ -11,12 +11,12 @@ import os
 import platform
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psutil
 
-from astrasim import Settings, Simulation
+from astrasim import Settings, SettingsError, Simulation
 from astrasim.frames import PERIOD_MS, run_frames
 from astrasim.gateway import Gateway, GatewayState
 
@@ -25,12 +25,17 @@ from .stub_server import stub_server
 
 WARM_UP_FRAMES = 120
 READY_S = 30.0
+FAULTS = ("none", "kill", "stop")
+STOPPED_FRAMES = 600
 VERSIONS = ("astrasim", "esper", "numba", "numpy", "httpx")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What to measure. ``frames`` are counted after the warm-up; ``kill_gateway`` kills its process half-way."""
+    """What to measure. ``frames`` are counted after the warm-up.
+
+    ``fault`` happens half-way: "kill" kills the gateway's process, "stop" stops it (SIGSTOP) for ten seconds.
+    """
 
     agents: int
     every: int = 1
@@ -40,7 +45,21 @@ class Run:
     budget_ms: float = 2.0
     seed: int = 0
     latency_ms: tuple[float, float] = (100.0, 500.0)
-    kill_gateway: bool = False
+    fault: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.fault not in FAULTS:
+            raise SettingsError(f"no fault {self.fault!r}; there are: {', '.join(FAULTS)}")
+        if self.fault == "stop" and not hasattr(signal, "SIGSTOP"):
+            raise SettingsError("fault 'stop' needs SIGSTOP, which this system does not have")
+        if self.fault != "none" and self.model == "none":
+            raise SettingsError(f"fault {self.fault!r} happens to the gateway, and model 'none' has none")
+
+    def control(self) -> Run:
+        """What to compare it with: the same without the fault; if it has none, the same without a model."""
+        if self.fault != "none":
+            return replace(self, fault="none")
+        return replace(self, model="none", rate=0.0)
 
 
 def measure(run: Run, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -56,8 +75,8 @@ def measure(run: Run, progress: Callable[[str], None] = lambda _: None) -> dict[
 
             def work(frame: int) -> None:
                 sim.tick()
-                if run.kill_gateway and frame == run.frames // 2:
-                    _kill_gateway(sim)
+                if run.fault != "none":
+                    _strike(run, sim, frame)
 
             times = run_frames(work, run.frames)
             return _figures(run, sim, times)
@@ -96,10 +115,15 @@ def _wait_for_gateway(sim: Simulation, progress: Callable[[str], None]) -> None:
     raise RuntimeError(f"the gateway did not come up in {READY_S:g} s: {gateway.describe()}")
 
 
-def _kill_gateway(sim: Simulation) -> None:
+def _strike(run: Run, sim: Simulation, frame: int) -> None:
     gateway = sim.planner.gateway
-    if isinstance(gateway, Gateway) and gateway.pid is not None:
-        os.kill(gateway.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+    if not isinstance(gateway, Gateway) or gateway.pid is None:
+        return
+    if frame == run.frames // 2:
+        # Windows ends a process for any signal that it does not know.
+        os.kill(gateway.pid, getattr(signal, "SIGKILL" if run.fault == "kill" else "SIGSTOP", signal.SIGTERM))
+    elif run.fault == "stop" and frame == run.frames // 2 + STOPPED_FRAMES:
+        os.kill(gateway.pid, getattr(signal, "SIGCONT", signal.SIGTERM))
 
 
 def _figures(run: Run, sim: Simulation, times: Any) -> dict[str, Any]:
@@ -154,7 +178,7 @@ def _figures(run: Run, sim: Simulation, times: Any) -> dict[str, Any]:
         "settings": {
             "rate": run.rate,
             "latency_ms": list(run.latency_ms) if run.model == "stub" else None,
-            "kill_gateway": run.kill_gateway,
+            "fault": run.fault,
             "warm_up_frames": WARM_UP_FRAMES,
             "deadline_s": sim.settings.deadline_s,
             "period_ms": round(PERIOD_MS, 2),

@@ -26,7 +26,7 @@ def test_the_forty_line_game_in_the_readme_is_the_one_in_demos() -> None:
 def test_the_forty_line_game_runs_as_written(tmp_path: Path) -> None:
     script = tmp_path / "meadow.py"
     script.write_text(block("meadow"), encoding="utf-8")
-    command = [sys.executable, script]
+    command = [sys.executable, str(script)]
     done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert "600 frames in" in done.stdout

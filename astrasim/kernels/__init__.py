@@ -14,8 +14,8 @@ FASTMATH = {"contract", "nsz", "arcp"}
 def _drop_stale_caches() -> None:
     """Delete compiled kernels that are older than any kernel's source.
 
-    Numba compares a compiled function with its own file only. One kernel calls another across files, so after an edit it
-    would go on with the old body of the other.
+    Numba compares a compiled function with its own file only. One kernel calls another across files, so after an edit
+    it would go on with the old body of the other.
     """
     here = Path(__file__).parent
     newest = max(path.stat().st_mtime for path in here.glob("*.py"))

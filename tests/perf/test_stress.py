@@ -40,7 +40,7 @@ def test_plans_of_the_stub_arrive_and_are_used(tmp_path: Path) -> None:
 
 
 def test_killing_the_gateway_half_way_loses_requests_but_not_the_run(tmp_path: Path) -> None:
-    figures = stress(tmp_path, "--agents", "300", "--frames", "600", "--rate", "100", "--kill-gateway")
+    figures = stress(tmp_path, "--agents", "300", "--frames", "600", "--rate", "100", "--fault", "kill")
     assert figures["requests"]["reasons"].get("gateway_lost", 0) > 0
     assert figures["requests"]["answered"] > 100
     assert "ready" in figures["gateway"], "it was started again"
@@ -56,6 +56,8 @@ def test_nobody_at_all_is_a_run_too(tmp_path: Path) -> None:
         (["--stub-latency-ms", "fast"], "LOW:HIGH"),
         (["--model", "gpt"], "no model 'gpt'"),
         (["--agents", "-1"], "agents"),
+        (["--fault", "flood"], "no fault 'flood'"),
+        (["--fault", "kill", "--model", "none"], "'none' has none"),
     ],
 )
 def test_wrong_arguments_are_explained(arguments: list[str], words: str) -> None:

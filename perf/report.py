@@ -1,0 +1,66 @@
+"""The figures of a stress run as a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from astrasim.frames import MIN_FRAMES
+
+Figures = dict[str, Any]
+
+
+def _joined(part: str, *names: str, form: str = "{:.2f}") -> Callable[[Figures], str]:
+    return lambda run: " / ".join(form.format(run[part][name]) for name in names)
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "0"
+
+
+def _sustains(run: Figures) -> str:
+    if run["frames"] < MIN_FRAMES:
+        return f"needs {MIN_FRAMES} frames"
+    return "yes" if run["sustained"] else "no"
+
+
+ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
+    ("frame ms, p50 / p95 / p99 / max", _joined("frame_ms", "p50", "p95", "p99", "max")),
+    ("frames missed", lambda run: f"{run['missed']} of {run['frames']}"),
+    ("sustains 60 FPS", _sustains),
+    ("planning ms, p50 / p99 / max", _joined("planning_ms", "p50", "p99", "max")),
+    ("planning over its budget, ticks", _joined("planning_ms", "overruns", form="{}")),
+    ("requests sent / answered", _joined("requests", "sent", "answered", form="{}")),
+    ("failed", lambda run: _counted(run["requests"]["reasons"])),
+    ("latency ms, p50 / p95 / p99", _joined("latency_ms", "p50", "p95", "p99", form="{:.0f}")),
+    ("agent-ticks, LLM / cache / heuristic", _joined("agent_ticks", "llm", "cache", "heuristic", form="{:.1%}")),
+    ("look-ups that hit a model's plan", _joined("cache", "hit_rate", form="{:.1%}")),
+    ("distinct situations", _joined("cache", "distinct_keys", form="{}")),
+    ("share of the ten commonest", _joined("cache", "top10_share", form="{:.1%}")),
+    ("model plans applied / unchanged", _joined("plans", "applied", "unchanged", form="{}")),
+    ("model plans dropped", lambda run: _counted(run["plans"]["dropped"])),
+    ("mean plan life, s", _joined("plans", "mean_life_s")),
+    ("plans that reached their second step", _joined("plans", "second_step_share", form="{:.1%}")),
+    ("memory, MB", lambda run: f"{run['rss_mb']:.0f}"),
+)
+
+
+def show(figures: Figures, console: Console) -> None:
+    """Print a run, and beside it its control if there is one."""
+    runs = [figures, *([figures["control"]] if "control" in figures else [])]
+    table = Table(title=f"{figures['agents']} agents, each perceiving every {figures['every']} ticks, nothing drawn")
+    table.add_column("")
+    for run in runs:
+        fault = run["settings"]["fault"]
+        table.add_column(f"model {run['model']}" + (f", fault {fault}" if fault != "none" else ""), justify="right")
+    for name, value in ROWS:
+        table.add_row(name, *(value(run) for run in runs))
+    console.print(table)
+    m, s = figures["machine"], figures["settings"]
+    console.print(
+        f"{m['processor']}, {m['cores']} cores, Python {m['python']}, numba {m['numba']}; budget "
+        f"{figures['planning_ms']['budget']:g} ms, at most {s['rate']:g} requests a second, seed {figures['seed']}"
+    )
