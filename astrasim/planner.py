@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("astrasim")
 
-SERVE_ROWS = 256
+SERVE_ROWS = 128
 MAX_NEEDS = 16_384
 GRACE_S = 1.0
 """The gateway keeps the deadline itself; the planner gives a request up when it hears nothing for so long after it."""

@@ -27,12 +27,12 @@ AGENT_FIXED: tuple[Fixed, ...] = (
     ("outcome", np.uint8, 0),  # what the step came to in this tick
     ("elapsed", np.float32, 0),  # seconds since the step started
     ("source", np.uint8, 0),  # plans.Source of its plan
-    ("entry", np.int32, -1),  # cache entry that it took its plan at, -1 for a default plan
+    ("entry", np.int32, -1),  # cache entry of its plan; -1: a default plan; -2 - e: so, and waits for e's answer
     ("plan_key", np.int64, 0),  # its situation when it took the plan
     # Nobody plans for a situation that was never seen. From none (-1) the first look is a change, so it makes a need.
     ("plan_interrupt_key", np.int64, NEVER_LOOKED),
     ("plan_start", np.float64, 0),  # simulation time at which it took the plan, seconds
-    ("fresh", np.uint8, 0),  # a model's plan that has not run yet
+    ("fresh", np.uint8, 0),  # bits of kernels.columns: FRESH, REACHED_SECOND, IS_SECOND_TRY
     ("last_plan", np.int32, -1),  # the plan that ended last
     ("next_plan", np.int32, -1),  # a model's plan that takes over when the step ends
 )

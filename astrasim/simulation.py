@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("astrasim")
 
+MAX_ERRORS = 256
+"""Different errors that are told apart; a game may run for days."""
+
 TIERS = ("minion", "leader", "boss", "hero")
 """How much model attention an agent gets, least first: a request's rank is that of the highest tier waiting for it."""
 
@@ -290,6 +293,8 @@ class Simulation:
     def report_error(self, what: str, error: BaseException) -> None:
         """The game's own code raised: log it the first time, count it, and go on."""
         key = f"{what}: {type(error).__name__}: {error}"
+        if key not in self.errors and len(self.errors) >= MAX_ERRORS:
+            key = "further errors"
         self.errors[key] += 1
         if self.errors[key] == 1:
             log.error("%s (counted from now on, not logged again)", key, exc_info=error)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .simulation import Simulation
 
 _NEEDS = {NEED_END: "its plan ended", NEED_INTERRUPT: "an interrupt feature changed", NEED_FAILED: "a step failed",
-          NEED_ORDER: "it has a new order", NEED_AT_ONCE: "its plan failed as soon as it began"}  # fmt: skip
+          NEED_ORDER: "it has a new order", NEED_AT_ONCE: "its plan ended as soon as it began"}  # fmt: skip
 _SOURCES = {
     Source.LLM: "LLM: the model made it for this situation while the agent waited",
     Source.CACHE: "CACHE: the model made it for this situation earlier",

@@ -58,6 +58,16 @@ def test_work_may_begin_until_the_time_is_up(clock: Clock) -> None:
     clock.s += 0.0002
     assert not two_ms.left() and two_ms.overrun()
     assert two_ms.elapsed_ms() == pytest.approx(2.1)
+
+
+def test_work_does_not_begin_for_which_there_is_hardly_time(clock: Clock) -> None:
+    two_ms = Budget(2.0)
+    two_ms.start()
+    for _ in range(2):
+        assert two_ms.left()
+        clock.s += 0.0007
+        two_ms.spend()
+    assert not two_ms.left() and not two_ms.overrun(), "another like that would end after 2.1 ms"
     two_ms.start()
     assert two_ms.left() and two_ms.spent_units == 0
 
@@ -113,15 +123,29 @@ def test_planning_never_begins_a_unit_when_its_time_is_over(simulate: Simulate, 
 
     sim = simulate(world(think), settings={"budget_ms": 2.5})
     sim.spawn_many("unit", 20, mood=np.arange(20))
-    for tick in range(1, 7):
+    for _ in range(9):
         calls.clear()
         sim.tick()
-        assert len(calls) == 3, "those begun after 0, 1 and 2 ms"
-        assert sim.stats().planning.overruns == tick
+        assert len(calls) == 2, "a third would end after 3 ms"
         assert waiting(sim) == 20, "their default plans run meanwhile"
     sim.tick()
-    assert len(calls) == 3 + 2 and sim.stats().planning.overruns == 6 and waiting(sim) == 0
-    assert sim.stats().planning.ms.max == pytest.approx(3.0)
+    assert len(calls) == 2 + 2
+    sim.tick()
+    assert sim.stats().planning.overruns == 0 and waiting(sim) == 0
+    assert sim.stats().planning.ms.max == pytest.approx(2.0)
+
+
+def test_a_unit_that_takes_too_long_is_an_overrun_and_costs_that_tick_only(simulate: Simulate, clock: Clock) -> None:
+    def think(situation: Any) -> str:
+        clock.s += 0.010
+        return "go north"
+
+    sim = simulate(world(think), settings={"budget_ms": 2.5})
+    sim.spawn_many("unit", 5, mood=np.arange(5))
+    for _ in range(7):
+        sim.tick()
+    assert waiting(sim) == 0 and sim.stats().planning.overruns == 5
+    assert sim.stats().planning.ms.max == pytest.approx(10)
 
 
 def test_a_budget_of_a_microsecond_serves_everyone_in_the_end(simulate: Simulate, stand_in: Any) -> None:
@@ -151,7 +175,7 @@ def test_ten_thousand_agents_are_all_served_by_a_few_units_a_tick(
         sim.tick()
         assert sim.stats().planning.units <= units
         served_at[(sim.agents.need == 0) & (served_at == 0)] = tick
-    # 100 heuristics, 40 pieces of 256 rows, each perhaps twice, and 100 requests; agents served early come back later.
+    # 100 heuristics, 80 pieces of 128 rows, each perhaps twice, and 32 requests; agents served early come back later.
     assert (served_at > 0).all() and len(stand_in.asked) == 32
     for request in list(stand_in.asked):
         stand_in.answer(sim, request, "go north 5")

@@ -674,6 +674,28 @@ def test_a_default_plan_that_fails_at_once_is_not_tried_every_tick_either(start:
         sim.close()
 
 
+def test_an_agent_with_nothing_to_do_does_not_plan_every_tick(start: Start) -> None:
+    sim, model = start(world(lambda situation: ["go home", "guard home"]))
+    idle, busy = sim.spawn("unit", home_x=0), sim.spawn("unit")
+    run(sim, 20)
+    assert sim.stats().lookups.misses <= 2 * 20 + 10
+    model.answer(1, "go home")
+    run(sim, 20)
+    assert sum(sim.stats().lookups) <= 4 * 20 + 20
+    assert idle.x == 0 and busy.vx == 1
+    idle.x = -3
+    run(sim, 1.2)
+    assert idle.vx == 1, "it notices within a second that there is something to do"
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.2])
+def test_a_short_plan_that_ran_its_time_is_begun_again_at_once(start: Start, seconds: float) -> None:
+    sim, _ = start(world(lambda situation: f"go north {seconds}"))
+    agent = sim.spawn("unit")
+    run(sim, 5)
+    assert agent.y == pytest.approx(5)
+
+
 def test_what_failed_after_a_while_is_tried_again_at_once(start: Start) -> None:
     """A hunter whose prey slips away goes on hunting; only what fails as soon as it begins has to wait."""
     domain = world(lambda situation: ["bite prey", "hunt prey"])

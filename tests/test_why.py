@@ -151,13 +151,13 @@ def test_it_says_who_was_not_served_yet(simulate: Simulate) -> None:
     assert "waits for the planner: it is new here" in sim.why(cow)
 
 
-def test_it_says_when_a_plan_failed_at_once(simulate: Simulate) -> None:
+def test_it_says_when_a_plan_ended_at_once(simulate: Simulate) -> None:
     sim = simulate(world(), settings={"tick_s": TICK_S, "budget_units": 3})
     cow = sim.spawn("cow", ammo=1, home_x=50)
     sim.tick()
     cow.home_x = float("inf")
     sim.tick()
-    assert "waits for the planner: its plan failed as soon as it began" in sim.why(cow)
+    assert "waits for the planner: its plan ended as soon as it began" in sim.why(cow)
 
 
 def test_an_agent_that_is_gone_has_no_why(sim: Simulation) -> None:

@@ -14,7 +14,7 @@ THING_X, THING_Y, THING_AMOUNT = range(3)
 
 # ``source`` of an agent's plan.
 HEURISTIC, CACHE, LLM = range(3)
-# ``need``: why an agent waits for the planner. NEED_AT_ONCE and above: its plan failed as soon as it had begun, in the
+# ``need``: why an agent waits for the planner. NEED_AT_ONCE and above: its plan ended as soon as it had begun, in the
 # step ``(need - NEED_AT_ONCE) & 7``; plus SECOND_TRY if that plan had itself been put in the place of such a one.
 NEED_NONE, NEED_END, NEED_INTERRUPT, NEED_FAILED, NEED_ORDER = range(5)
 NEED_AT_ONCE, SECOND_TRY = 16, 8
@@ -39,7 +39,7 @@ COUNTERS = 16
 
 
 class Agents(NamedTuple):
-    """Columns of the agent table; see ``simulation.AGENT_FIXED`` for what each holds."""
+    """Columns of the agent table; see ``population.AGENT_FIXED`` for what each holds."""
 
     f: NDArray[np.float32]
     r: NDArray[np.int32]

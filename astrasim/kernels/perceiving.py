@@ -12,6 +12,7 @@ from . import FASTMATH
 from .situating import is_new
 
 INFINITY = np.float32(np.inf)
+NOBODY = np.int64(0x7FFFFFFFFFFFFFFF)
 
 
 class Grid(NamedTuple):
@@ -149,6 +150,7 @@ def perceive(
         if every > 1 and (uid[i] + phase) % every != 0 and not is_new(b, i):
             continue
         x, y = f[0, i], f[1, i]
+        me = i if same else -1
         for c in range(len(percepts.radius)):
             mask = percepts.mask[c, kind[i]]
             if mask == 0:
@@ -158,7 +160,7 @@ def perceive(
             count = 0
             # Distance and row in one integer: its least is the nearest, and the lower row of equals. The bits of a
             # float32 that is not negative are in the order of its value.
-            nearest = np.int64(0x7FFFFFFFFFFFFFFF)
+            nearest = NOBODY
             weak_by = percepts.weak_by[c]
             weakest, weak_row, weak_d2 = INFINITY, -1, INFINITY
             x_low, x_high, y_low, y_high = 0, -1, 0, -1
@@ -172,20 +174,27 @@ def perceive(
                 x_low, x_high = _clamped(at_x - reach, grid.nx), _clamped(at_x + reach, grid.nx)
                 y_low, y_high = _clamped(at_y - reach, grid.ny), _clamped(at_y + reach, grid.ny)
             for cy in range(y_low, y_high + 1):
-                # Cells of one line are neighbours in memory: one run of candidates a line.
-                for k in range(grid.start[cy * grid.nx + x_low], grid.start[cy * grid.nx + x_high + 1]):
-                    if grid.bit[k] & mask == 0:
-                        continue
+                # Cells of one line are neighbours in memory: one run of candidates a line. No branch in it:
+                # whether a candidate counts is as good as random, and a wrong guess costs more than the arithmetic.
+                first, last = grid.start[cy * grid.nx + x_low], grid.start[cy * grid.nx + x_high + 1]
+                for k in range(first, last):
                     dx, dy = grid.x[k] - x, grid.y[k] - y
                     d2 = dx * dx + dy * dy
                     j = grid.row[k]
-                    if d2 <= limit and not (same and j == i):
-                        count += 1
-                        nearest = min(nearest, (np.int64(np.float32(d2).view(np.int32)) << 32) | j)
-                        if weak_by >= 0:
-                            value = seen_f[weak_by, j]
-                            if value < weakest or (value == weakest and (weak_row < 0 or j < weak_row)):
-                                weakest, weak_row, weak_d2 = value, j, d2
+                    counts = (d2 <= limit) & (grid.bit[k] & mask != 0) & (j != me)
+                    count += counts
+                    packed = (np.int64(np.float32(d2).view(np.int32)) << 32) | j
+                    nearest = min(nearest, packed if counts else NOBODY)
+                if weak_by < 0:
+                    continue
+                for k in range(first, last):
+                    dx, dy = grid.x[k] - x, grid.y[k] - y
+                    d2 = dx * dx + dy * dy
+                    j = grid.row[k]
+                    if d2 <= limit and grid.bit[k] & mask != 0 and j != me:
+                        value = seen_f[weak_by, j]
+                        if value < weakest or (value == weakest and (weak_row < 0 or j < weak_row)):
+                            weakest, weak_row, weak_d2 = value, j, d2
             if percepts.near_ref[c] >= 0:
                 found = count > 0
                 r[percepts.near_ref[c], i] = np.int32(nearest & 0xFFFFFFFF) if found else -1

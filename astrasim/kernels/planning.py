@@ -138,18 +138,18 @@ def collect_needs(need: NDArray[np.uint8], count: int, start: int, out: NDArray[
 @kernel
 def _collect(need: NDArray[np.uint8], first: int, last: int, out: NDArray[np.int32], found: int) -> int:
     while first < last:
-        end = min(first + 64, last)
+        chunk = need[first : min(first + 64, last)]
         anyone = np.uint8(0)
-        for i in range(first, end):  # without branches, so a few instructions see to 64 rows
-            anyone |= need[i]
+        for i in range(len(chunk)):  # without branches, so a few instructions see to 64 rows
+            anyone |= chunk[i]
         if anyone:
-            for i in range(first, end):
-                if need[i] != NEED_NONE:
+            for i in range(len(chunk)):
+                if chunk[i] != NEED_NONE:
                     if found == len(out):
                         return found
-                    out[found] = i
+                    out[found] = first + i
                     found += 1
-        first = end
+        first += len(chunk)
     return found
 
 
