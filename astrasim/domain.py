@@ -207,7 +207,9 @@ class Domain(Surroundings):
 
         return decorate
 
-    def _add_action(self, name: str, kinds: OneOrMore | None, targets: OneOrMore, seconds: float, **rest: Any) -> None:
+    def _add_action(
+        self, name: str, kinds: OneOrMore | None, targets: OneOrMore, seconds: float, *, about: str, **rest: Any
+    ) -> None:
         owner = f"action {name_of(name, 'action')!r}"
         if not targets:
             raise DomainError(f"{owner} has no targets; one without a target of its own takes targets='self'")
@@ -216,6 +218,7 @@ class Domain(Surroundings):
             kinds=None if kinds is None else self._kinds(kinds, f"{owner}: kinds"),
             targets=names_of(targets, f"{owner}: targets"),
             seconds=number(seconds, f"{owner}: seconds", least=MIN_SECONDS, most=self.max_seconds),
+            about=" ".join(str(about).split()),  # one line of a prompt
             **rest,
         )
         self._actions.check([name], owner)
@@ -266,7 +269,7 @@ class Domain(Surroundings):
         def decorate(function: F) -> F:
             self.declared.unfinished.pop(unfinished, None)
             if name in self.declared.heuristics:
-                raise DomainError(f"{name!r} has a heuristic already: {self.declared.heuristics[name].__name__}")
+                raise DomainError(f"{name!r} has a heuristic already: {self.declared.heuristics[name]!r}")
             self.declared.heuristics[name] = takes(function, f"heuristic for {name!r}", "situation")
             return function
 

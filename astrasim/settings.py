@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     """``auto``, ``none``, ``openai``, or ``function:MODULE:NAME`` (a function (prompt, schema) -> text of your own)."""
     model_name: str = ""
     """Which model to ask an OpenAI-compatible server for."""
-    base_url: str = ""
+    base_url: str = Field("", repr=False)  # it may hold a password
     """Of an OpenAI-compatible server, with its ``/v1``; from ``OPENAI_BASE_URL``."""
     api_key: SecretStr | None = None
     """For that server; from ``OPENAI_API_KEY``. It is shown nowhere."""

@@ -124,7 +124,9 @@ class Simulation:
     @property
     def model_tag(self) -> str:
         """The model as scopes name it; plans of different models are never mixed up."""
-        return "none" if self.model is None else f"{self.model.kind}:{self.model.name or self.model.base_url}"
+        if self.model is None:
+            return "none"
+        return f"{self.model.kind}:{self.model.name}" if self.model.name else str(self.model)
 
     # Life
 

@@ -60,8 +60,8 @@ class Perception(esper.Processor):
         """What an agent saw some ticks ago may have left since. Then there is no reference, so there is no distance."""
         agents = self._sim.agents
         for reference, distance in self._distances:
-            gone = agents.r[reference, : agents.count] < 0
-            agents.f[distance, : agents.count][gone] = np.inf
+            nobody = agents.r[reference, : agents.count] < 0
+            np.copyto(agents.f[distance, : agents.count], np.inf, where=nobody)
 
     def _see(self, name: str) -> None:
         sim, agents = self._sim, self._sim.agents

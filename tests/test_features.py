@@ -142,22 +142,27 @@ def test_only_the_kinds_that_have_a_feature_are_asked_for_it(simulate: Simulate)
 
 
 def test_features_are_evaluated_in_the_agents_turn_only(simulate: Simulate) -> None:
-    farm = Domain("farm", ["hen"])
+    farm = Domain("farm", ["hen", "fox"])
     asked: list[int] = []
 
-    @farm.feature(edges=[1], words=["no egg", "eggs"])
+    @farm.feature(kinds="hen", edges=[1], words=["no egg", "eggs"])
     def eggs(me: Agent) -> int:
         asked.append(me.uid)
         return 2
 
+    @farm.feature(kinds="fox", edges=[1], words=["slow", "sly"])
+    def wits(me: Agent) -> int:
+        return eggs(me)
+
     sim = simulate(farm, settings={"every": 4})
     hens = sim.spawn_many("hen", 8)
+    foxes = sim.spawn_many("fox", 8)
     sim.tick()
-    assert sorted(asked) == [hen.uid for hen in hens], "the first look is at once"
+    assert sorted(asked) == [agent.uid for agent in [*hens, *foxes]], "the first look is at once"
     asked.clear()
     for _ in range(8):
         sim.tick()
-    assert sorted(asked) == sorted([hen.uid for hen in hens] * 2)
+    assert sorted(asked) == sorted([agent.uid for agent in [*hens, *foxes]] * 2)
 
 
 def test_a_vectorised_feature_is_not_called_for_nobody(simulate: Simulate) -> None:

@@ -25,7 +25,7 @@ def make_keep() -> Domain:
         "alarm", column="intruder_distance", edges=[5, 20], words=["a thief is here", "a thief is near", "all is quiet"]
     )
     keep.feature("health", column="hp", edges=[40], words=["you are hurt", "you are well"], kinds="guard")
-    keep.stock("hold", targets=["bridge", "home"], about="stand there and watch")
+    keep.stock("hold", targets=["bridge", "home"], about="stand there\n  and watch")
     keep.stock("approach", name="chase", targets="intruder", speed=5)
     keep.role("watchman", kinds="guard", persona="You have stood here for thirty years.")
     keep.role("captain", kinds="guard")

@@ -53,6 +53,7 @@ def read(answer: object, scope: Scope = WATCHMAN) -> list[tuple[str, str, float]
 def why_not(answer: object, scope: Scope = WATCHMAN) -> str:
     with pytest.raises(PlanRejected) as caught:
         read(answer, scope)
+    assert len(str(caught.value)) < 250, "an answer of 64 KiB is not repeated in full"
     return caught.value.reason
 
 
