@@ -6,7 +6,6 @@ import importlib
 import logging
 from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +18,7 @@ from .compiled import Compiled, compile_domain
 from .domain import Domain
 from .errors import DomainError
 from .gateway import Gateway
-from .kernels.columns import NEED_ORDER, Agents, Events, Things
+from .kernels.columns import NEED_ORDER, Agents, Events, Things, no_events
 from .membership import World
 from .model_choice import choose_model
 from .movement import Integrate, Movement
@@ -27,7 +26,7 @@ from .obstacles import Obstacles, obstacle_grid
 from .planner import Planner
 from .population import NEVER_LOOKED, Population
 from .settings import Settings
-from .situation import Situation
+from .situation import Situation, position_among
 from .statistics import Statistics, Window
 from .vocabulary import normalise_order
 
@@ -90,7 +89,7 @@ class Simulation:
         self.tick_ms = Window(4096)
         self.tick_started_s = 0.0
         self.model, self.model_reason = choose_model(self.settings)
-        self.events = _no_events(0)
+        self.events = no_events(0)
         self.event_count = 0
         self._in_tick = False
         self._population = Population(self.compiled, self.settings.capacity, self._world)
@@ -289,7 +288,7 @@ class Simulation:
     def room_for_events(self) -> Events:
         """Buffers with room for one event an agent."""
         if len(self.events.source) < self.agents.count:
-            self.events = _no_events(self.agents.capacity)
+            self.events = no_events(self.agents.capacity)
         return self.events
 
     def report_error(self, what: str, error: BaseException) -> None:
@@ -314,7 +313,7 @@ class Simulation:
         vector = []
         for q, feature in enumerate(self.compiled.declared_features):
             if table.multiplier[kind, q]:
-                vector.append(_position(float(self.agents.f[table.column[q], row]), feature.edges))
+                vector.append(position_among(float(self.agents.f[table.column[q], row]), feature.edges))
         return tuple(vector)
 
     def why(self, agent: Agent) -> str:
@@ -335,17 +334,3 @@ class Simulation:
         self.planner.reset_counts()
         self.tick_ms.clear()
         self.errors.clear()
-
-
-def _position(value: float, edges: tuple[float, ...]) -> float:
-    """Where a value stands among the buckets, 0 to 1, linear in each; outer buckets are as wide as their neighbour."""
-    widths = [b - a for a, b in pairwise(edges)] or [max(abs(edges[0]), 1.0)]
-    knots = [edges[0] - widths[0], *edges, edges[-1] + widths[-1]]
-    return float(np.interp(value, knots, np.linspace(0.0, 1.0, len(knots))))
-
-
-def _no_events(capacity: int) -> Events:
-    return Events(
-        source=np.zeros(capacity, np.int32), target=np.zeros(capacity, np.int32), column=np.zeros(capacity, np.int32),
-        amount=np.zeros(capacity, np.float32), limit=np.zeros(capacity, np.float32), thing=np.zeros(capacity, np.uint8),
-    )  # fmt: skip

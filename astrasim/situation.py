@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
+
 from .arguments import unknown
 from .vocabulary import Scope, Vocabulary
 
@@ -55,3 +59,10 @@ class Situation:
 
     def __repr__(self) -> str:
         return f"Situation({self.scope.kind}, key {self.key}: {'; '.join(self.words)})"
+
+
+def position_among(value: float, edges: tuple[float, ...]) -> float:
+    """Where a value stands among the buckets, 0 to 1, linear in each; outer buckets are as wide as their neighbour."""
+    widths = [b - a for a, b in pairwise(edges)] or [max(abs(edges[0]), 1.0)]
+    knots = [edges[0] - widths[0], *edges, edges[-1] + widths[-1]]
+    return float(np.interp(value, knots, np.linspace(0.0, 1.0, len(knots))))

@@ -129,3 +129,11 @@ class Events(NamedTuple):
     amount: NDArray[np.float32]
     limit: NDArray[np.float32]
     thing: NDArray[np.uint8]
+
+
+def no_events(capacity: int) -> Events:
+    """Empty buffers for so many events."""
+    return Events(
+        source=np.zeros(capacity, np.int32), target=np.zeros(capacity, np.int32), column=np.zeros(capacity, np.int32),
+        amount=np.zeros(capacity, np.float32), limit=np.zeros(capacity, np.float32), thing=np.zeros(capacity, np.uint8),
+    )  # fmt: skip
