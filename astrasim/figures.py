@@ -1,13 +1,18 @@
-"""Gathers the figures of a simulation into a :class:`~astrasim.statistics.Statistics`."""
+"""Gathers the figures of a simulation, as a :class:`~astrasim.statistics.Statistics` or for JSON."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import importlib.metadata
+import os
+import platform
+from typing import TYPE_CHECKING, Any
 
 from .kernels import columns as c
 from .statistics import AgentTicks, Lookups, Planning, PlanUse, Requests, Statistics
 
 if TYPE_CHECKING:
+    from .frames import FrameTimes
     from .simulation import Simulation
 
 
@@ -48,3 +53,80 @@ def gather(sim: Simulation) -> Statistics:
         errors=dict(sim.errors),
         gateway="no model" if planner.gateway is None else planner.gateway.describe(),
     )  # fmt: skip
+
+
+def measured(sim: Simulation, times: FrameTimes) -> dict[str, Any]:
+    """What ``--json`` writes: the figures of a run in paced frames. Units are in the names."""
+    s = gather(sim)
+    lookups = s.lookups.exact_hits + s.lookups.misses
+    latency, planning = s.requests.latency_ms, s.planning.ms
+    return {
+        "agents": s.agents,
+        "every": sim.settings.every,
+        "frames": len(times.work_ms),
+        "seconds": round(times.seconds, 2),
+        "model": sim.model_tag,
+        "seed": sim.settings.seed,
+        "frame_ms": _rounded(times.percentiles()._asdict()),
+        "missed": int(times.missed),
+        "sustained": bool(times.sustained()),
+        "planning_ms": {
+            **_rounded({"p50": planning.p50, "p99": planning.p99, "max": planning.max}),
+            "budget": s.planning.budget_ms,
+            "overruns": int(s.planning.overruns),
+        },
+        "requests": {
+            "sent": s.requests.sent,
+            "answered": s.requests.answered,
+            "failed": s.requests.failed,
+            "rejected": s.requests.rejected,
+            "shared": s.requests.shared,
+            "per_second": round(s.requests.sent / times.seconds, 2) if times.seconds else 0.0,
+            "reasons": s.requests.reasons,
+        },
+        "latency_ms": _rounded({"p50": latency.p50, "p95": latency.p95, "p99": latency.p99}),
+        "cache": {
+            "exact_hits": s.lookups.exact_hits,
+            "near_hits": 0,  # there is no near look-up yet
+            "misses": s.lookups.misses,
+            "hit_rate": round(s.lookups.exact_hits / lookups, 4) if lookups else 0.0,
+            "distinct_keys": s.cache.distinct_keys,
+            "top10_share": round(s.cache.top10_share, 4),
+        },
+        "agent_ticks": _rounded(s.agent_ticks._asdict(), 4),
+        "plans": {
+            "applied": s.plans.applied,
+            "unchanged": s.plans.unchanged,
+            "dropped": s.plans.dropped,
+            "mean_life_s": round(s.plans.mean_life_s, 3),
+            "second_step_share": round(s.plans.second_step_share, 4),
+        },
+        "gateway": s.gateway,
+        "machine": machine(),
+    }
+
+
+VERSIONS = ("astrasim", "esper", "numba", "numpy", "httpx")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in VERSIONS},
+    }
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _rounded(values: dict[str, float], digits: int = 3) -> dict[str, float]:
+    return {name: round(float(value), digits) for name, value in values.items()}

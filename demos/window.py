@@ -17,7 +17,8 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 import pygame
 
-from astrasim import Agent, FrameTimes, Settings, Simulation, Source, Statistics, run_frames
+from astrasim import Agent, FrameTimes, Settings, Simulation, Source, run_frames
+from astrasim.figures import measured
 
 from .meadow import meadow
 
@@ -67,7 +68,8 @@ def run_demo(
             if screenshot is not None:
                 pygame.image.save(screen, screenshot)
             if json_file is not None:
-                json_file.write_text(json.dumps(_figures(sim.stats(), times), indent=1) + "\n", encoding="utf-8")
+                figures = measured(sim, times) | {"draw": pygame.display.get_driver()}
+                json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
             return times
     finally:
         pygame.quit()
@@ -150,17 +152,3 @@ def _panel(sim: Simulation, view: View) -> pygame.Surface:
             surface.blit(font.render(part, True, colour), (14, y))
             y += 19
     return surface
-
-
-def _figures(s: Statistics, times: FrameTimes) -> dict[str, object]:
-    return {
-        "agents": s.agents,
-        "frames": len(times.work_ms),
-        "seconds": round(times.seconds, 2),
-        "draw": pygame.display.get_driver(),
-        "frame_ms": {k: round(v, 3) for k, v in times.percentiles()._asdict().items()},
-        "missed": int(times.missed),
-        "sustained": bool(times.sustained()),
-        "agent_ticks": s.agent_ticks._asdict(),
-        "gateway": s.gateway,
-    }

@@ -6,9 +6,7 @@ The command line is ``astrasim stress``; :func:`measure` is the same for program
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
-import platform
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +15,8 @@ from typing import Any
 import psutil
 
 from astrasim import Settings, SettingsError, Simulation
-from astrasim.frames import PERIOD_MS, run_frames
+from astrasim.figures import measured
+from astrasim.frames import PERIOD_MS, FrameTimes, run_frames
 from astrasim.gateway import Gateway, GatewayState
 
 from .arena import build_arena
@@ -27,7 +26,6 @@ WARM_UP_FRAMES = 120
 READY_S = 30.0
 FAULTS = ("none", "kill", "stop")
 STOPPED_FRAMES = 600
-VERSIONS = ("astrasim", "esper", "numba", "numpy", "httpx")
 
 
 @dataclass(frozen=True)
@@ -126,55 +124,11 @@ def _strike(run: Run, sim: Simulation, frame: int) -> None:
         os.kill(gateway.pid, getattr(signal, "SIGCONT", signal.SIGTERM))
 
 
-def _figures(run: Run, sim: Simulation, times: Any) -> dict[str, Any]:
-    s = sim.stats()
-    frame = times.percentiles()
-    lookups = s.lookups.exact_hits + s.lookups.misses
-    return {
-        "agents": run.agents,
-        "every": run.every,
-        "frames": run.frames,
-        "seconds": round(times.seconds, 2),
+def _figures(run: Run, sim: Simulation, times: FrameTimes) -> dict[str, Any]:
+    return measured(sim, times) | {
         "draw": "none",
         "model": run.model,
-        "seed": run.seed,
-        "frame_ms": _rounded(frame._asdict()),
-        "missed": int(times.missed),
-        "sustained": bool(times.sustained()),
-        "planning_ms": {
-            **_rounded({k: v for k, v in s.planning.ms._asdict().items() if k != "p95"}),
-            "budget": run.budget_ms,
-            "overruns": int(s.planning.overruns),
-        },
-        "requests": {
-            "sent": s.requests.sent,
-            "answered": s.requests.answered,
-            "failed": s.requests.failed,
-            "rejected": s.requests.rejected,
-            "shared": s.requests.shared,
-            "per_second": round(s.requests.sent / times.seconds, 2),
-            "reasons": s.requests.reasons,
-        },
-        "latency_ms": _rounded({k: v for k, v in s.requests.latency_ms._asdict().items() if k != "max"}),
-        "cache": {
-            "exact_hits": s.lookups.exact_hits,
-            "near_hits": 0,
-            "misses": s.lookups.misses,
-            "hit_rate": round(s.lookups.exact_hits / lookups, 4) if lookups else 0.0,
-            "distinct_keys": s.cache.distinct_keys,
-            "top10_share": round(s.cache.top10_share, 4),
-        },
-        "agent_ticks": _rounded(s.agent_ticks._asdict(), 4),
-        "plans": {
-            "applied": s.plans.applied,
-            "unchanged": s.plans.unchanged,
-            "dropped": s.plans.dropped,
-            "mean_life_s": round(s.plans.mean_life_s, 3),
-            "second_step_share": round(s.plans.second_step_share, 4),
-        },
         "rss_mb": round(psutil.Process().memory_info().rss / 2**20, 1),
-        "gateway": s.gateway,
-        "machine": machine(),
         "settings": {
             "rate": run.rate,
             "latency_ms": list(run.latency_ms) if run.model == "stub" else None,
@@ -184,26 +138,3 @@ def _figures(run: Run, sim: Simulation, times: Any) -> dict[str, Any]:
             "period_ms": round(PERIOD_MS, 2),
         },
     }
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    return {
-        "system": platform.platform(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in VERSIONS},
-    }
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
-        for line in lines:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
-
-
-def _rounded(values: dict[str, float], digits: int = 3) -> dict[str, float]:
-    return {name: round(float(value), digits) for name, value in values.items()}
