@@ -27,22 +27,13 @@ def choose_model(settings: Settings) -> tuple[ModelSpec | None, str]:
         return _spec(kind="function", name=wanted.removeprefix("function:")), f"the setting model is {wanted!r}"
     if wanted not in KNOWN:
         raise SettingsError(unknown(wanted, KNOWN, "setting model", "model"))
-    missing = _missing(settings)
-    if missing and wanted == "openai":
-        raise SettingsError(f"setting model='openai' needs a server and the name of a model there: set {missing}")
-    if missing:  # the variable may be there for another program: no reason not to start
-        return None, f"no model to ask, so heuristics decide; to have one, set {missing}"
+    if not settings.base_url:
+        needed = "set OPENAI_BASE_URL (base_url) to a server's address, with /v1"
+        if wanted == "openai":
+            raise SettingsError(f"setting model='openai' needs a server: {needed}")
+        return None, f"no model to ask, so heuristics decide; to have one, {needed}"
     spec = _spec(kind="openai", name=settings.model_name, base_url=settings.base_url, api_key=settings.api_key)
     return spec, f"OPENAI_BASE_URL (base_url) is set: {spec}"
-
-
-def _missing(settings: Settings) -> str:
-    missing = []
-    if not settings.base_url:
-        missing.append("OPENAI_BASE_URL (base_url), the server's address with /v1")
-    if not settings.model_name:
-        missing.append("ASTRASIM_MODEL_NAME (model_name)")
-    return " and ".join(missing)
 
 
 def _spec(**values: object) -> ModelSpec:
