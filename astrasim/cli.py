@@ -15,6 +15,18 @@ from . import __version__
 from .errors import AstraSimError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Game characters that plan with a language model.")
+
+
+def _new_file(path: Path | None) -> Path | None:
+    """Looked at before a run, not after it."""
+    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise typer.BadParameter(f"{path}: there is no folder {path.absolute().parent} to write it to")
+    return path
+
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", callback=_new_file, help="Write all figures to this file, as JSON.")
+]
 _out = Console()
 _err = Console(stderr=True)
 
@@ -43,7 +55,7 @@ def stress(
     control: Annotated[
         bool, typer.Option("--control", help="Run it again right after, without the fault, or else without a model.")
     ] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Measure one capacity run of the arena at 60 FPS."""
     perf = _load("perf", "stress")
@@ -66,8 +78,10 @@ def stress(
 def demo(
     headless: Annotated[bool, typer.Option("--headless", help="No window; also where there is no display.")] = False,
     seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until it is closed (headless: 10).")] = 0.0,
-    screenshot: Annotated[Path | None, typer.Option(help="Write the last frame to this PNG file.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+    screenshot: Annotated[
+        Path | None, typer.Option(callback=_new_file, help="Write the last frame to it.")
+    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """The meadow: sheep and wolves that plan, with a panel that shows where each plan came from."""
     window = _load("demos", "window")

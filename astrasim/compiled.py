@@ -46,14 +46,14 @@ class Compiled:
     cooldown_columns: Any
 
     def role_for(self, kind: str, role: str | None) -> Role:
-        """The role called ``role`` if ``kind`` may have it; the kind's first role for None.
+        """The role called ``role`` if ``kind`` may have it; for None the plain role, which has the kind's name.
 
         Raises:
             DomainError: otherwise.
         """
         fitting = [r for r in self.roles.values() if kind in r.kinds]
         for found in fitting:
-            if role in (None, found.name):
+            if found.name == (role or kind):
                 return found
         raise DomainError(f"a {kind} cannot have role {role!r}; it can have: {', '.join(r.name for r in fitting)}")
 
@@ -94,7 +94,7 @@ def compile_domain(domain: Domain) -> Compiled:
     raise_mistakes(domain, list(key_space_mistakes(vocabulary)))
     roles = dict(d.roles)
     for kind in names.kinds:
-        if not any(kind in role.kinds for role in roles.values()):
+        if kind not in roles:
             roles[kind] = Role(kind, (kind,), "tactical", "", None, ("wait self",))
     compiled = Compiled(
         domain=domain,

@@ -128,7 +128,7 @@ class Domain(Surroundings):
         targets: OneOrMore,
         name: str | None = None,
         kinds: OneOrMore | None = None,
-        seconds: float = 3.0,
+        seconds: float | None = None,
         about: str = "",
         line_of_sight: bool = False,
         needs: Mapping[str, float] | None = None,
@@ -139,9 +139,12 @@ class Domain(Surroundings):
         """A stock action (see ``astrasim/stock.py`` for verbs and their parameters), run in a fixed kernel.
 
         ``column`` is what hits, gains and takings change (default: hp, ammo for reload, stamina for rest). Without
-        ``kinds`` it belongs to every kind that has one of the targets.
+        ``kinds`` it belongs to every kind that has one of the targets. A step lasts ``seconds`` unless its plan says
+        otherwise or it is done before: by default 10 for those that go somewhere (approach, take), else 3.
         """
         spec = stock_action(verb, parameters, column)
+        if seconds is None:
+            seconds = min(VERBS[verb].seconds, self.max_seconds)
         more = numbers(needs or {}, f"action {name or verb!r}: needs")
         for parameter, spent in (("ammunition", "ammo"), ("stamina", "stamina")):
             if spec.parameters.get(parameter):
@@ -240,8 +243,8 @@ class Domain(Surroundings):
     ) -> None:
         """A role: ``style`` (tactical, stealth, support, exploration) or a heuristic decides without a model.
 
-        ``default`` is the plan it has from spawning on; its steps must have no preconditions. A kind without a role
-        gets one of its own name.
+        ``default`` is the plan it has from spawning on; its steps must have no preconditions. Every kind has a plain
+        role of its own name besides, which an agent spawned without ``role=`` gets; declare it to change it.
         """
         owner = f"role {name_of(name, 'role')!r}"
         known(style, STYLES, f"{owner}: style", "style")

@@ -47,8 +47,8 @@ def naming_mistakes(domain: Domain, names: Resolved) -> Iterator[str]:
     for role in d.roles.values():
         yield from _role_mistakes(role, domain, names)
     for kind in names.kinds:
-        if kind in d.roles and not any(kind in role.kinds for role in d.roles.values()):
-            yield f"role {kind!r} is not for the kind of its name, which has no other role; add {kind!r} to its kinds="
+        if kind in d.roles and kind not in d.roles[kind].kinds:
+            yield f"role {kind!r} is not for the kind of its name, whose plain role it is; add {kind!r} to its kinds="
     for name in d.heuristics:
         if name not in d.roles and name not in names.kinds:
             yield unknown(name, [*names.kinds, *d.roles], f"heuristic for {name!r}", "kind or role")

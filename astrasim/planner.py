@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -78,6 +78,7 @@ class Planner:
         """Told what the game's heuristics raise."""
         self._handing = HandOut(compiled, self.cache, self.counters, self.life)
         self._next_id = 1
+        self.clock: Callable[[], float] = monotonic
         self._tokens = 1.0
         self._filled_s = 0.0
         self._declared: set[int] = set()
@@ -94,7 +95,7 @@ class Planner:
             now_s: the simulation's time, in seconds.
         """
         turn = Turn(agents, things, count, now_s)
-        self._fill_tokens(now_s)
+        self._fill_tokens()
         # Each looks at the clock after each unit, not before its first: the loop below just did.
         stages = (self._forget_plans, self._take_answers, self._send, self._hand_out, self._serve)
         self.budget.start()
@@ -123,10 +124,13 @@ class Planner:
                 self._end(request, RequestState.REJECTED if message.rejected else RequestState.FAILED, turn.now_ms)
                 self.counts.reasons[message.reason] += 1
                 self._keep_raw(request, f"{message.detail} ({message.reason})")
-                log.debug("request %d: %s: %s", request.id, message.reason, message.detail)
+                # Each reason is said once, and counted from then on.
+                level = logging.WARNING if self.counts.reasons[message.reason] == 1 else logging.DEBUG
+                log.log(level, "no plan from the model: %s: %s", message.reason, message.detail)
             else:
                 self._store(request, message)
-        for request in [r for r in self.requests.values() if turn.now_s > r.deadline_s + GRACE_S]:
+        late_s = self.clock() - GRACE_S if self.requests else 0.0
+        for request in [r for r in self.requests.values() if late_s > r.deadline_s]:
             del self.requests[request.id]
             self.gateway.cancel(request.id)
             self._end(request, RequestState.EXPIRED, turn.now_ms)
@@ -176,7 +180,8 @@ class Planner:
 
     # Requests
 
-    def _fill_tokens(self, now_s: float) -> None:
+    def _fill_tokens(self) -> None:
+        now_s = self.clock()
         rate = self._settings.requests_per_second
         # At most a tenth of a second's requests at once, so that a pause is not followed by a burst.
         self._tokens = min(self._tokens + rate * (now_s - self._filled_s), max(1.0, rate / 10)) if rate else 0.0
@@ -190,18 +195,18 @@ class Planner:
             if entry < 0:
                 return
             self.budget.spend()
-            if not self._ask(entry, turn.now_s):
+            if not self._ask(entry):
                 self.cache.put_back(entry)
                 return
             if not self.budget.left():
                 return
 
-    def _ask(self, entry: int, now_s: float) -> bool:
+    def _ask(self, entry: int) -> bool:
         assert self.gateway is not None
         entries, deadline_s = self.cache.entries, self._settings.deadline_s
         request = Request(
             self._next_id, int(entries.scope[entry]), int(entries.key[entry]), entry, int(entries.tier[entry]),
-            int(entries.demand[entry]), perf_counter(), now_s + deadline_s,
+            int(entries.demand[entry]), perf_counter(), self.clock() + deadline_s,
         )  # fmt: skip
         self._next_id += 1
         if request.scope_id not in self._declared:

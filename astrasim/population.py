@@ -103,6 +103,8 @@ class Population:
             AgentGone: if it was deleted.
             WorldError: if it is no agent of this population.
         """
+        if not isinstance(agent, Handle):
+            raise TypeError(f"{agent!r} is no agent; give one handle, as sim.spawn returns it")
         row = agent.row
         if agent._table is not self.agents:
             raise _foreign(agent)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .agents import Agent, Handle, Thing
+from .arguments import unknown
 from .compiled import Compiled, compile_domain
 from .domain import Domain
 from .errors import DomainError
@@ -151,9 +152,9 @@ class Simulation:
     ) -> list[Agent]:
         """``number`` new agents; a column's value is one number or an array of shape (number,). Errors as ``spawn``."""
         if kind not in self.domain.kinds:
-            raise DomainError(f"no kind {kind!r}; there are: {', '.join(self.domain.kinds)}")
+            raise DomainError(unknown(kind, self.domain.kinds, "spawn", "kind"))
         if tier not in TIERS:
-            raise DomainError(f"no tier {tier!r}; there are: {', '.join(TIERS)}")
+            raise DomainError(unknown(tier, TIERS, "spawn", "tier"))
         if not isinstance(number, int | np.integer) or number < 0:
             raise DomainError(f"number={number!r} of agents must be a whole number of at least 0")
         scope = self._scope(kind, role, "")
@@ -251,6 +252,7 @@ class Simulation:
 
         Figures, and the last values in ``sim.agents``, can still be read.
         """
+        self.planner.forget_requests(self.time)
         if isinstance(self.planner.gateway, Gateway):
             self.planner.gateway.close()
         self._population.end()

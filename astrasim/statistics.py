@@ -108,11 +108,11 @@ class AgentTicks(NamedTuple):
 class PlanUse(NamedTuple):
     """What became of plans, once an agent.
 
-    ``applied``: model plans that ran at least one step. ``unchanged``: those equal to the plan before. ``dropped``: by
-    reason, how often an agent did not take the plan that the model made for it (illegal: its first step could not
-    start; interrupted: an interrupt feature had changed; moved_on: its plan had ended and it went on to another
-    situation; order: it has a new order). ``second_step_share``: of the plans that ended, how many had begun a second
-    step.
+    ``applied``: model plans whose first step ran, at least for a tick. ``unchanged``: those equal to the plan before.
+    ``dropped``: by reason, how often an agent did not take the plan that the model made for it (illegal: its first step
+    could not start; interrupted: an interrupt feature had changed; moved_on: its plan had ended and it went on to
+    another situation; order: it has a new order). ``second_step_share``: of the plans that ended, how many had begun a
+    second step.
     """
 
     applied: int
@@ -138,3 +138,21 @@ class Statistics(NamedTuple):
     steps_failed: int
     errors: dict[str, int]
     gateway: str
+
+    def __str__(self) -> str:
+        """A line for each part, for reading."""
+        parts = self._asdict()
+        lines = [f"ticks {parts.pop('ticks')}, agents {parts.pop('agents')}"]
+        lines += [f"{name}: {_in_words(value)}" for name, value in parts.items()]
+        return "\n".join(lines)
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        inner = ((name, _in_words(part), isinstance(part, (dict, tuple))) for name, part in value.items())
+        return ", ".join(f"{name} ({text})" if nested else f"{name} {text}" for name, text, nested in inner) or "none"
+    return str(value)

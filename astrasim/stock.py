@@ -38,12 +38,18 @@ class Verb:
     takes: bool = False
     gains: str = ""
     about: str = ""
+    seconds: float = 3.0
 
 
 _HIT = {"range": None, "speed": 0.0, "near": 0.0, "cooldown": 1.0, "ammunition": 0.0, "stamina": 0.0}
 
 VERBS: dict[str, Verb] = {
-    "approach": Verb(Motion.TOWARDS, {"speed": None, "near": 1.0, "stamina_rate": 0.0}, done_when_near=True),
+    "approach": Verb(
+        Motion.TOWARDS,
+        {"speed": None, "near": 1.0, "stamina_rate": 0.0},
+        done_when_near=True,
+        seconds=10.0,
+    ),
     "flee": Verb(Motion.AWAY, {"speed": None, "stamina_rate": 0.0}, done_when_lost=True),
     "follow": Verb(Motion.KEEP, {"speed": None, "near": 3.0, "stamina_rate": 0.0}),
     "hold": Verb(Motion.KEEP, {"speed": 4.0, "near": 2.0, "stamina_rate": 0.0}),
@@ -67,6 +73,7 @@ VERBS: dict[str, Verb] = {
         {"speed": None, "near": 1.0, "amount": 0.0, "stamina_rate": 0.0},
         done_when_near=True,
         takes=True,
+        seconds=10.0,
     ),
     "wait": Verb(Motion.STAY, {}),
 }

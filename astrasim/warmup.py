@@ -56,5 +56,6 @@ def _run() -> None:
         sim.remove(agents[0])
         sim.tick()
         sim.why(agents[1])
+        sim.planner.cache.put_back(0)
         sim.planner.cache.pick(0)
         sim.planner.hand_out_all([(0, 0)], sim.columns(), sim.thing_columns(), sim.agents.count)

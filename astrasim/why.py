@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .kernels.columns import NEED_AT_ONCE, NEED_END, NEED_FAILED, NEED_INTERRUPT, NEED_ORDER
+from .kernels.columns import NEED_AT_ONCE, NEED_END, NEED_FAILED, NEED_INTERRUPT, NEED_ORDER, WAIT_PLAN
 from .kernels.lookup import IN_FLIGHT, WANTED
 from .kernels.planning import is_legal
 from .plans import Source
@@ -41,7 +41,7 @@ def explain(sim: Simulation, agent: Agent) -> str:
         f"legal now: {', '.join(_legal_steps(sim, row)) or 'nothing'}",
         f"plan: {plan}",
         f"step {step + 1} of {len(plan.steps)}: {plan.steps[step]}, {status.name}, {ran_s:.1f} s so far",
-        f"source: {_SOURCES[source]}" + ("; the role's default plan" if table.entry[row] < 0 else ""),
+        f"source: {_SOURCES[source]}{_instead(sim, row)}",
         f"planned {sim.time - float(table.plan_start[row]):.1f} s ago",
     ]
     if need := int(table.need[row]):
@@ -49,9 +49,28 @@ def explain(sim: Simulation, agent: Agent) -> str:
         lines.append(f"waits for the planner: {why}")
     if int(table.next_plan[row]) >= 0:
         lines.append(f"next, when this step ends: {planner.plans[int(table.next_plan[row])]}")
+    if table.plan_key[row] != situation.key and table.entry[row] >= 0:
+        lines += ["", *_earlier_lines(sim, row)]
     lines += ["", *_model_lines(sim, row, situation.key), ""]
     lines += ["prompt, system:", prompt.system, "prompt, user:", prompt.user]
     return "\n".join(lines)
+
+
+def _earlier_lines(sim: Simulation, row: int) -> list[str]:
+    """Its situation has changed since it took its plan: what that was made for."""
+    scope_id, key = int(sim.agents.scope[row]), int(sim.agents.plan_key[row])
+    words = sim.compiled.vocabulary.words(sim.planner.scopes[scope_id].kind, key)
+    lines = [f"the plan was made for situation {key}: {'; '.join(words)}"]
+    raw = sim.planner.raw.get((scope_id, key))
+    return [*lines, f"raw answer for that: {raw}"] if raw is not None else lines
+
+
+def _instead(sim: Simulation, row: int) -> str:
+    if sim.agents.entry[row] < 0:
+        return "; the role's default plan, until it is served"
+    if sim.agents.plan[row] == WAIT_PLAN:
+        return "; its plans for this situation ended as soon as they began, so it waits a second"
+    return ""
 
 
 def _model_lines(sim: Simulation, row: int, key: int) -> list[str]:

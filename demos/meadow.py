@@ -21,7 +21,7 @@ def flee(me, target, dt):
 
 meadow.stock("patrol", name="graze", kinds="sheep", targets=["pasture"], speed=1.5, radius=30, about="eat grass")
 meadow.stock("rest", targets=["self", "home"], rate=15, about="lie down and get new strength")
-meadow.stock("approach", name="chase", kinds="wolf", targets=["prey"], speed=7, stamina_rate=12, about="run after it")
+meadow.stock("follow", name="chase", kinds="wolf", targets=["prey"], speed=7, near=1, stamina_rate=12, about="hunt it")
 meadow.stock("patrol", name="prowl", kinds="wolf", targets=["home"], speed=3, radius=30, about="look for prey")
 
 @meadow.heuristic("sheep")
@@ -33,8 +33,8 @@ def wolf_sense(situation):
     return ["chase prey", "rest self"] if situation.vigour == 1 else ["rest self", "prowl home"]
 
 if __name__ == "__main__":
-    with Simulation(meadow, Settings(budget_ms=2.0, model="auto")) as sim:
+    with Simulation(meadow, Settings(budget_ms=2.0)) as sim:
         sim.spawn_many("sheep", 17, x=sim.rng.uniform(0, 100, 17), y=sim.rng.uniform(0, 100, 17))
         wolves = sim.spawn_many("wolf", 3, x=[5, 50, 95], y=[5, 95, 5], tier="boss")
-        print(run_frames(lambda frame: sim.tick(), 600))  # ten seconds at 60 FPS
+        print(run_frames(lambda frame: sim.tick(), 600))  # 10 s at 60 FPS
         print(sim.why(wolves[0]))

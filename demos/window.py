@@ -112,6 +112,7 @@ def _draw(sim: Simulation, view: View, frame: int) -> None:
     screen.fill(BACKGROUND)
     for place in meadow.declared.places.values():
         pygame.draw.circle(screen, (88, 128, 74), (PANEL + place.x * scale, place.y * scale), 30 * scale)
+    pygame.draw.rect(screen, (140, 170, 130), (PANEL, 0, 100 * scale, 100 * scale), 1)
     radius = max(3.0, 0.8 * scale)
     for handle in sim.agents.handles:
         at = (PANEL + handle.x * scale, handle.y * scale)

@@ -26,6 +26,7 @@ WARM_UP_FRAMES = 120
 READY_S = 30.0
 FAULTS = ("none", "kill", "stop")
 STOPPED_FRAMES = 600
+MIN_STOP_FRAMES = 1800
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Run:
             raise SettingsError(f"no fault {self.fault!r}; there are: {', '.join(FAULTS)}")
         if self.fault == "stop" and not hasattr(signal, "SIGSTOP"):
             raise SettingsError("fault 'stop' needs SIGSTOP, which this system does not have")
+        if self.fault == "stop" and self.frames < MIN_STOP_FRAMES:
+            raise SettingsError(f"fault 'stop' takes ten seconds; frames={self.frames} must be at least {MIN_STOP_FRAMES}")
         if self.fault != "none" and self.model == "none":
             raise SettingsError(f"fault {self.fault!r} happens to the gateway, and model 'none' has none")
 

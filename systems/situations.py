@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import esper
 import numpy as np
 from numpy.typing import NDArray
@@ -58,20 +60,43 @@ class Situations(esper.Processor):
         with np.errstate(over="ignore"):
             if feature.vectorised:
                 try:
-                    agents.f[column, rows] = function(Rows(agents, rows))
+                    values = _numbers(function(Rows(agents, rows)), len(rows))
                 except Exception as error:  # the game's code
-                    self._failed(feature, error)
-                return
-            values, handles = agents.f[column, rows].tolist(), agents.handles
-            for i, row in enumerate(rows.tolist()):
-                try:
-                    # Adding makes what is no number raise: numpy would read None as NaN, and "3" as 3.
-                    values[i] = function(handles[row]) + 0.0
-                except Exception as error:  # the game's code
-                    self._failed(feature, error)
+                    return self._failed(feature, error)
+            else:
+                numbers = agents.f[column, rows].tolist()
+                for i, handle in enumerate([agents.handles[row] for row in rows.tolist()]):
+                    try:
+                        numbers[i] = _number(function(handle))
+                    except Exception as error:  # the game's code
+                        self._failed(feature, error)
+                values = np.array(numbers, np.float32)
             agents.f[column, rows] = values
+            if np.isnan(values).any():
+                nan = ActionError("a value is NaN, which counts as the lowest bucket")
+                self._sim.report_error(f"feature {feature.name}", nan)
 
     def _failed(self, feature: Feature, error: Exception) -> None:
         if self._sim.settings.strict:
-            raise ActionError(f"feature {feature.name} raised: {error!r}") from error
+            what = error if isinstance(error, ActionError) else f"raised {error!r}"
+            raise ActionError(f"feature {feature.name}: {what}") from error
         self._sim.report_error(f"feature {feature.name}", error)
+
+
+def _number(returned: Any) -> float:
+    # numpy would read None as NaN, and "3" as 3.
+    if returned is None or isinstance(returned, str | bytes):
+        missing = ": is there a way through it without a return?" if returned is None else ""
+        raise ActionError(f"a feature returns a number, and this one returned {returned!r}{missing}")
+    return float(returned)
+
+
+def _numbers(returned: object, count: int) -> NDArray[np.float32]:
+    array = np.asarray(returned)
+    if array.dtype.kind not in "biuf" or array.shape not in ((), (count,)):
+        missing = ": is there a way through it without a return?" if returned is None else ""
+        raise ActionError(
+            f"a vectorised feature returns numbers of shape ({count},), and this one returned "
+            f"{array.dtype} of shape {array.shape}{missing}"
+        )
+    return np.broadcast_to(array, count).astype(np.float32)

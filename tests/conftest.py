@@ -45,6 +45,9 @@ def simulate(fresh_world: str) -> Iterator[Callable[..., Simulation]]:
     def make(domain: Domain, *, settings: dict[str, Any] | None = None, **options: Any) -> Simulation:
         chosen = {"model": "none", "strict": True, **(settings or {})}
         made.append(Simulation(domain, Settings(**chosen), **options))
+        # Rates and deadlines go by the clock on the wall; in tests that is the simulation's own.
+        sim = made[-1]
+        sim.planner.clock = lambda: sim.time
         return made[-1]
 
     yield make

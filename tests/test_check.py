@@ -103,7 +103,7 @@ NAMES: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "a role that takes the name of another's own": (
         lambda m: m.role("wolf", kinds="sheep"),
-        "role 'wolf' is not for the kind of its name, which has no other role; add 'wolf' to its kinds=",
+        "role 'wolf' is not for the kind of its name, whose plain role it is; add 'wolf' to its kinds=",
     ),
     "a heuristic for nobody": (
         lambda m: m.heuristic("shep")(lambda situation: "wait self"),

@@ -280,7 +280,7 @@ def test_strict_mode_raises_what_a_feature_raises(simulate: Simulate, vectorised
 
     sim = simulate(make_farm(eggs, vectorised))
     sim.spawn("hen")
-    with pytest.raises(ActionError, match="feature eggs raised: LookupError") as caught:
+    with pytest.raises(ActionError, match="feature eggs: raised LookupError") as caught:
         sim.tick()
     assert isinstance(caught.value.__cause__, LookupError)
 

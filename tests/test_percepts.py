@@ -325,3 +325,34 @@ def test_a_line_of_sight_that_raises_is_reported_and_hides(simulate: Simulate) -
         strict.spawn("sheep")
         strict.spawn("wolf")
         strict.tick()
+
+
+def test_of_equal_distances_the_lower_row_wins_whatever_the_coordinates(simulate: Simulate) -> None:
+    """Points and their mirror images are equally far: dx² + dy² and dy² + dx² must come to the same float."""
+    rng = np.random.default_rng(7)
+    for x, y in rng.uniform(1, 60, (200, 2)).astype(np.float32).tolist():
+        field = Domain("field", ["eye", "post"])
+        field.percept("near", nearest="post", seen_by="eye", radius=100)
+        sim = simulate(field, world=f"{x} {y}")
+        eye = sim.spawn("eye")
+        first = sim.spawn("post", x, y)
+        sim.spawn("post", y, x)
+        sim.tick()
+        assert eye.near is first, (x, y)
+
+
+def test_counts_are_exact_in_float32_for_any_coordinates(simulate: Simulate) -> None:
+    rng = np.random.default_rng(8)
+    n = 3000
+    x, y = (rng.uniform(0, 300, n).astype(np.float32) for _ in range(2))
+    field = Domain("field", ["bug"])
+    field.percept("near", nearest="bug", radius=20)
+    field.percept("crowd", count="bug", radius=20, cap=5000)
+    sim = simulate(field)
+    sim.spawn_many("bug", n, x=x, y=y)
+    sim.tick()
+    dx, dy = x[:, None] - x[None, :], y[:, None] - y[None, :]
+    d2 = dx * dx + dy * dy
+    assert (sim.agents.crowd == (d2 <= np.float32(400)).sum(axis=1) - 1).all()
+    d2[np.arange(n), np.arange(n)] = np.inf
+    assert (sim.agents.near == d2.argmin(axis=1)).all()

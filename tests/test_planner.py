@@ -125,8 +125,8 @@ def test_an_agent_has_its_roles_default_plan_from_spawning_on(start: Start) -> N
     scout = sim.spawn("unit", role="scout")
     assert steps(sim, scout) == ["go south", "go home"]
     assert source(sim, scout) is Source.HEURISTIC
-    other = sim.spawn("unit")
-    assert steps(sim, other) == ["go south", "go home"]
+    plain = sim.spawn("unit")
+    assert steps(sim, plain) == ["wait self"]
 
 
 def test_the_heuristic_is_called_once_for_each_situation_that_occurs(start: Start) -> None:

@@ -41,7 +41,8 @@ def scope_of(kind: str = "guard", role: str | None = None, order: str = "", mode
 
 
 def test_a_prompt_says_who_what_and_how() -> None:
-    prompt = json_prompt(WORDS, scope_of(order="Hold the BRIDGE!"), WORDS.pack("guard", {"alarm": 1, "health": 1}))
+    key = WORDS.pack("guard", {"alarm": 1, "health": 1})
+    prompt = json_prompt(WORDS, scope_of(role="watchman", order="Hold the BRIDGE!"), key)
     assert prompt == Prompt(
         system="""\
 You decide what a guard in the game keep does next. Its role: watchman.

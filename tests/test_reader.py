@@ -36,7 +36,7 @@ def make_keep() -> Domain:
 KEEP = compile_domain(make_keep())
 WORDS = KEEP.vocabulary
 SCOPES = [KEEP.scope(kind, role, "", "none") for role in KEEP.roles.values() for kind in role.kinds]
-WATCHMAN, STATUE, THIEF = SCOPES
+WATCHMAN, STATUE, _, THIEF = SCOPES
 scopes = st.sampled_from(SCOPES)
 
 

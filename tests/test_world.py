@@ -227,7 +227,7 @@ def test_a_time_step_of_zero_moves_nothing(simulate: Simulate, meadow: Domain) -
     meadow.role("hungry", kinds=["sheep"])
     meadow.heuristic("hungry")(lambda situation: "approach food")
     sim = simulate(meadow)
-    dolly = sim.spawn("sheep")
+    dolly = sim.spawn("sheep", role="hungry")
     sim.add_thing("clover", 10, 0)
     for _ in range(3):
         esper.process(0.0)

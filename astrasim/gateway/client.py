@@ -13,6 +13,7 @@ What a tick may rely on:
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
@@ -42,6 +43,8 @@ from .messages import (
 )
 from .process import CHILD_ENV
 from .spec import ModelSpec
+
+log = logging.getLogger("astrasim")
 
 _EXPIRY_GRACE_S = 0.5  # the gateway itself ends a request at its deadline; this is for when it does not
 _EXPIRY_CHECK_S = 0.25
@@ -94,6 +97,7 @@ class Gateway:
         self._results: deque[Answer | Failure] = deque()
         self._next_expiry_check = 0.0
         self._note = ""
+        self._trouble = ""
 
     def __enter__(self) -> Self:
         self.start()
@@ -212,7 +216,7 @@ class Gateway:
     def describe(self) -> str:
         """Model, state and what is wrong, in plain words, for a panel."""
         busy = f", {len(self._in_flight)} in flight" if self.state is GatewayState.READY else ""
-        note = f"; {self._note}" if self._note else ""
+        note = "".join(f"; {said}" for said in (self._note, self._trouble) if said)
         return f"{self._model}: {self._life.describe(self._clock())}{busy}{note}"
 
     def statistics(self) -> GatewayStatistics:
@@ -266,6 +270,7 @@ class Gateway:
             self._life.ready()
         elif kind == "note" and isinstance(text := message.get("text"), str):
             self._note = clean(text, 200)
+            log.warning("gateway: %s", self._note)
         elif kind != "pong":
             self._counts.dropped += 1
 
@@ -274,7 +279,10 @@ class Gateway:
         self._results.append(result)
         if isinstance(result, Answer):
             self._counts.answered += 1
-        elif result.rejected:
+            self._trouble = ""
+            return
+        self._trouble = f"the last request failed: {result.reason}: {clean(result.detail, 120)}"
+        if result.rejected:
             self._counts.rejected += 1
         else:
             self._counts.failed += 1

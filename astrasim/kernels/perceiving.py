@@ -8,8 +8,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from . import FASTMATH
 from .situating import is_new
+
+EXACT = {"nsz", "arcp"}
+"""Without "contract": fused, dx*dx + dy*dy and dy*dy + dx*dx are rounded differently, and equals would not be equal."""
 
 INFINITY = np.float32(np.inf)
 NOBODY = np.int64(0x7FFFFFFFFFFFFFFF)
@@ -71,7 +73,7 @@ def _bulk(values: NDArray[np.float32], count: int, low: float, high: float) -> t
     return np.float32(max(low, first - margin)), np.float32(min(high, last + margin))
 
 
-@njit(cache=True, fastmath=FASTMATH)
+@njit(cache=True, fastmath=EXACT)
 def build_grid(f: NDArray[np.float32], kind: NDArray[np.int16], count: int, cell: float) -> Grid:
     """Sort rows 0..count by cell. Columns 0 and 1 of ``f`` are x and y.
 
@@ -122,7 +124,7 @@ def build_grid(f: NDArray[np.float32], kind: NDArray[np.int16], count: int, cell
     return Grid(start, row, xs, ys, bit, float(low_x), float(low_y), inverse, nx, ny)
 
 
-@njit(cache=True, fastmath=FASTMATH)
+@njit(cache=True, fastmath=EXACT)
 def perceive(
     f: NDArray[np.float32],
     r: NDArray[np.int32],
