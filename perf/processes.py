@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 LISTENING = " listening on "
@@ -53,6 +53,9 @@ def give_way() -> None:
     """
     if hasattr(os, "nice"):
         os.nice(10)
+    if hasattr(os, "SCHED_BATCH"):  # no request that comes in may take a core from a frame at once
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 @contextmanager

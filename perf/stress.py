@@ -52,7 +52,7 @@ class Run:
         if self.fault == "stop" and not hasattr(signal, "SIGSTOP"):
             raise SettingsError("fault 'stop' needs SIGSTOP, which this system does not have")
         if self.fault == "stop" and self.frames < MIN_STOP_FRAMES:
-            raise SettingsError(f"fault 'stop' takes ten seconds; frames={self.frames} must be at least {MIN_STOP_FRAMES}")
+            raise SettingsError(f"fault 'stop' takes ten seconds; frames={self.frames} is less than {MIN_STOP_FRAMES}")
         if self.fault != "none" and self.model == "none":
             raise SettingsError(f"fault {self.fault!r} happens to the gateway, and model 'none' has none")
 

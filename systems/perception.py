@@ -9,7 +9,7 @@ import numpy as np
 
 from astrasim.errors import ActionError
 from astrasim.kernels.moving import sight
-from astrasim.kernels.perceiving import build_grid, perceive
+from astrasim.kernels.perceiving import look
 from astrasim.simulation import Simulation
 
 
@@ -37,20 +37,12 @@ class Perception(esper.Processor):
     def _look(self) -> None:
         sim, tables, agents = self._sim, self._sim.compiled, self._sim.agents
         every, phase = sim.settings.every, sim.ticks
-        of_agents, of_things = tables.agent_percepts, tables.thing_percepts
-        observers = agents.f, agents.r, agents.kind, agents.uid, agents.b
-        order = None
-        if len(of_agents.radius):
-            # Half the radius: five lines of cells fit the circle better than three of twice the size.
-            grid = build_grid(agents.f, agents.kind, agents.count, float(of_agents.radius.max()) / 2)
-            order = grid.row
-            perceive(*observers, order, every, phase, grid, agents.f, True, of_agents)
-        if len(of_things.radius):
-            if order is None:
-                order = np.arange(agents.count, dtype=np.int32)
+        observers = agents.f, agents.r, agents.kind, agents.uid, agents.b, agents.count, every, phase
+        if len(tables.agent_percepts.radius):
+            look(*observers, agents.f, agents.kind, agents.count, True, tables.agent_percepts)
+        if len(tables.thing_percepts.radius):
             things = sim.things
-            grid = build_grid(things.f, things.kind, things.count, float(of_things.radius.max()) / 2)
-            perceive(*observers, order, every, phase, grid, things.f, False, of_things)
+            look(*observers, things.f, things.kind, things.count, False, tables.thing_percepts)
         if every > 1:
             self._forget_the_gone()
         for percept in tables.sights:

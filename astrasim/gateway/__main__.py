@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Any, NoReturn
 
 
@@ -19,6 +20,10 @@ def main(settings: dict[str, Any] | None = None) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform != "win32":  # there, the priority class was given at the start
         os.nice(10)
+    if hasattr(os, "SCHED_BATCH"):
+        # Or what the game sends us wakes us on its own core, in the middle of its frame, for a slice of milliseconds.
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     if settings is None:
         if sys.stdin is None or sys.stdin.isatty():
             sys.exit("astrasim.gateway is started by a game (astrasim.gateway.Gateway), not by hand")

@@ -57,7 +57,7 @@ def test_nobody_at_all_is_a_run_too(tmp_path: Path) -> None:
         (["--model", "gpt"], "no model 'gpt'"),
         (["--agents", "-1"], "agents"),
         (["--fault", "flood"], "no fault 'flood'"),
-        (["--fault", "stop", "--frames", "600"], "at least 1800"),
+        (["--fault", "stop", "--frames", "600"], "less than 1800"),
         (["--json", "/no/such/folder/out.json"], "no folder"),
         (["--fault", "kill", "--model", "none"], "'none' has none"),
     ],
