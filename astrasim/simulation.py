@@ -92,7 +92,6 @@ class Simulation:
         self.model, self.model_reason = choose_model(self.settings)
         self.events = no_events(0)
         self.event_count = 0
-        self._columns: Agents | None = None
         self._in_tick = False
         self._population = Population(self.compiled, self.settings.capacity, self._world)
         self.agents, self.things = self._population.agents, self._population.things
@@ -282,9 +281,7 @@ class Simulation:
     def columns(self) -> Agents:
         """The agent table as kernels take it."""
         a = self.agents
-        if self._columns is None or self._columns.f is not a.f:  # the table has grown: all its arrays are new
-            self._columns = Agents(*[getattr(a, name) for name in Agents._fields])
-        return self._columns
+        return Agents(*[getattr(a, name) for name in Agents._fields])
 
     def thing_columns(self) -> Things:
         """The thing table as kernels take it."""
