@@ -92,6 +92,7 @@ class Simulation:
         self.model, self.model_reason = choose_model(self.settings)
         self.events = no_events(0)
         self.event_count = 0
+        self._columns: Agents | None = None
         self._in_tick = False
         self._population = Population(self.compiled, self.settings.capacity, self._world)
         self.agents, self.things = self._population.agents, self._population.things
@@ -281,7 +282,10 @@ class Simulation:
     def columns(self) -> Agents:
         """The agent table as kernels take it."""
         a = self.agents
-        return Agents(*[getattr(a, name) for name in Agents._fields])
+        kept = self._columns
+        if kept is None or kept.f is not a.f or len(kept.uid) != a.count:  # it has grown, or agents came or went
+            kept = self._columns = Agents(a.f, a.r, *[a.view(name) for name in Agents._fields[2:]])
+        return kept
 
     def thing_columns(self) -> Things:
         """The thing table as kernels take it."""

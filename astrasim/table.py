@@ -208,13 +208,14 @@ class Table:
         Raises:
             DomainError: if there is no such column.
         """
-        view = self._view(name)
+        view = self.view(name)
         if len(self._views) >= 64:
             self._views = [ref for ref in self._views if ref() is not None]
         self._views.append(weakref.ref(view))
         return view
 
-    def _view(self, name: str) -> NDArray[Any]:
+    def view(self, name: str) -> NDArray[Any]:
+        """As :meth:`column`, for kernels: nobody keeps it, so growth need not be told of it."""
         if name in self.reference_index:
             return self.r[self.reference_index[name], : self.count]
         if name in self._whole:
@@ -232,7 +233,7 @@ class Table:
     def __setattr__(self, name: str, value: Any) -> None:
         # ``sim.agents.hp -= 5`` ends in an assignment, which must not put an array in the column's place.
         if name in self.__dict__.get("_columns", ()):
-            self._view(name)[:] = value
+            self.view(name)[:] = value
         else:
             object.__setattr__(self, name, value)
 

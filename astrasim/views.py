@@ -38,7 +38,7 @@ class Rows:
 
     def _column(self, name: str) -> NDArray[Any]:
         try:
-            view: NDArray[Any] = self._table._view(name)
+            view: NDArray[Any] = self._table.view(name)
             return view
         except DomainError as error:
             raise AttributeError(str(error)) from None
