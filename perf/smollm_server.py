@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -114,7 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.exit_with_parent:
         print("For AstraSim, in another terminal:", flush=True)
         print(f"  export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={key}")
-        print(f"  export ASTRASIM_MODEL_NAME={MODEL} ASTRASIM_MAX_IN_FLIGHT={options.parallel}", flush=True)
+        print(f"  export ASTRASIM_MODEL_NAME={MODEL} ASTRASIM_MAX_IN_FLIGHT={options.parallel} ASTRASIM_DEADLINE_S=30")
+        sys.stdout.flush()
     processes.announce("smollm server", url)
     try:
         while True:  # an endless wait could not be interrupted on Windows
