@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import esper
 import numpy as np
@@ -13,7 +13,7 @@ from astrasim import declarations
 from astrasim.agents import Agent, Spot
 from astrasim.errors import ActionError, AgentGone
 from astrasim.kernels.acting import act, apply_events, cool_down, finish
-from astrasim.kernels.columns import AT_AGENT, AT_HOME, AT_PLACE, AT_SELF, AT_THING, RUNNING
+from astrasim.kernels.columns import AT_AGENT, AT_HOME, AT_PLACE, AT_SELF, AT_THING, HOME_X, RUNNING
 from astrasim.simulation import Simulation
 from astrasim.steps import Status, check_transitions
 from astrasim.views import Rows, Spots
@@ -34,10 +34,15 @@ class Action(esper.Processor):
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
         self._tasks: dict[int, Task] = {}
-        self._custom: NDArray[np.int32] = np.zeros(0, np.int32)
+        self._custom: NDArray[np.int32] = np.zeros((3, 0), np.int32)
+        targets = sim.compiled.targets
         # As lists: reading one number out of an array takes three times as long.
-        self._sorts: list[int] = sim.compiled.targets.sort.tolist()
-        self._indexes: list[int] = sim.compiled.targets.index.tolist()
+        self._sorts: list[int] = targets.sort.tolist()
+        self._indexes: list[int] = targets.index.tolist()
+        self._spots = [
+            Spot(*spot)
+            for spot in zip(sim.compiled.vocabulary.targets, targets.x.tolist(), targets.y.tolist(), strict=True)
+        ]
 
     def process(self, dt: float | None = None) -> None:
         sim, agents, tables, planner = self._sim, self._sim.agents, self._sim.compiled, self._sim.planner
@@ -50,8 +55,8 @@ class Action(esper.Processor):
         cool_down(agents.f, tables.cooldown_columns, n, dt)
         if tables.resolvers:
             self._resolve()
-        if len(self._custom) < n:
-            self._custom = np.zeros(agents.capacity, np.int32)
+        if self._custom.shape[1] < n:
+            self._custom = np.zeros((3, agents.capacity), np.int32)
         events = sim.room_for_events()
         before = agents.state[:n].copy() if sim.settings.strict else None
         sim.event_count, custom = act(
@@ -62,17 +67,18 @@ class Action(esper.Processor):
             check_transitions(before, agents.state[:n])
             before = agents.state[:n].copy()
         if custom:
-            self._run_custom(self._custom[:custom], dt)
+            self._run_custom(self._custom[:, :custom], dt)
         # Asked for again: the game's code may have spawned so many that the tables have new arrays.
         columns, things = sim.columns(), sim.thing_columns()
-        apply_events(columns, things, events, 0, sim.event_count)
+        if sim.event_count:
+            apply_events(columns, things, events, 0, sim.event_count)
         finish(
             columns, things, tables.actions, tables.targets, planner.plans.table, n,
             planner.scopes.default_plan, dt, sim.time, planner.counters, planner.life,
         )  # fmt: skip
         if before is not None:
             check_transitions(before, agents.state[:n])
-        if things.taken.any():
+        if sim.event_count:
             for row in np.flatnonzero(things.taken).tolist():
                 sim.remove(sim.things.handles[row])
 
@@ -95,10 +101,9 @@ class Action(esper.Processor):
 
     # Actions in the game's code
 
-    def _run_custom(self, rows: NDArray[np.int32], dt: float) -> None:
-        agents, plans = self._sim.agents, self._sim.planner.plans.table
-        actions = plans.action[agents.plan[rows], agents.step[rows]]
-        targets = plans.target[agents.plan[rows], agents.step[rows]]
+    def _run_custom(self, listed: NDArray[np.int32], dt: float) -> None:
+        agents = self._sim.agents
+        rows, actions, targets = listed
         for index in sorted(set(actions.tolist())):
             action = self._sim.compiled.declared_actions[index]
             chosen = actions == index
@@ -107,15 +112,15 @@ class Action(esper.Processor):
                 continue
             run = self._run_task if isinstance(action.run, type) else self._run_function
             for row, symbol in zip(rows[chosen].tolist(), targets[chosen].tolist(), strict=True):
-                handle = cast("Agent", agents.handles[row])
                 try:
                     target = self._target(row, symbol)
                     # It was there a moment ago: what another agent's action did meanwhile took it away.
-                    status = Status.FAILED if target is None else run(action, handle, target, dt)
+                    status = Status.FAILED if target is None else run(action, agents.handles[row], target, dt)
                 except Exception as error:  # the game's code: the step fails, the game goes on
                     status = Status.FAILED
                     self._failed(f"action {action.name} of {self._in_words(row)}", error)
-                agents.outcome[row] = status
+                if status is not Status.RUNNING:  # which it is already
+                    agents.outcome[row] = status
 
     def _run_function(self, action: declarations.Action, agent: Agent, target: Any, dt: float) -> Status:
         return _status(action.run(agent, target, dt))
@@ -134,7 +139,7 @@ class Action(esper.Processor):
         return status
 
     def _run_vectorised(
-        self, action: declarations.Action, rows: NDArray[np.int32], targets: NDArray[np.int16], dt: float
+        self, action: declarations.Action, rows: NDArray[np.int32], targets: NDArray[np.int32], dt: float
     ) -> None:
         agents = self._sim.agents
         for target in np.unique(targets).tolist():
@@ -159,18 +164,17 @@ class Action(esper.Processor):
     # Targets
 
     def _target(self, row: int, target: int) -> Any:
-        agents, table = self._sim.agents, self._sim.compiled.targets
-        sort, index = self._sorts[target], self._indexes[target]
+        agents, sort, index = self._sim.agents, self._sorts[target], self._indexes[target]
         if sort in (AT_AGENT, AT_THING):
             found = agents.r.item(index, row)
             return agents.refers_to[index].handles[found] if found >= 0 else None
         if sort == AT_SELF:
             return agents.handles[row]
-        name = self._sim.compiled.vocabulary.targets[target]
+        spot = self._spots[target]
         if sort == AT_PLACE:
-            return Spot(name, table.x.item(target), table.y.item(target))
-        first = agents.float_index["home_x"] if sort == AT_HOME else index
-        return Spot(name, agents.f.item(first, row), agents.f.item(first + 1, row))
+            return spot
+        first = HOME_X if sort == AT_HOME else index
+        return Spot(spot.name, agents.f.item(first, row), agents.f.item(first + 1, row))
 
     def _is_there(self, target: int, rows: NDArray[np.int32]) -> NDArray[np.bool_]:
         table = self._sim.compiled.targets
@@ -188,7 +192,7 @@ class Action(esper.Processor):
             return Rows(agents, rows)
         if sort == AT_PLACE:
             return Spots(np.full(len(rows), table.x[target]), np.full(len(rows), table.y[target]))
-        first = agents.float_index["home_x"] if sort == AT_HOME else index
+        first = HOME_X if sort == AT_HOME else index
         return Spots(agents.f[first, rows], agents.f[first + 1, rows])
 
     # Ends

@@ -20,6 +20,7 @@ class Situations(esper.Processor):
 
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
+        self._rows: NDArray[np.intp] = np.arange(0)
         compiled = sim.compiled
         has = compiled.features.multiplier != 0  # by kind and feature
         self._features = [
@@ -35,10 +36,12 @@ class Situations(esper.Processor):
         every, phase = sim.settings.every, sim.ticks
         if self._features:
             looking = self._looking()
-            for feature, column, kinds in self._features:
-                rows = looking if kinds is None else looking[kinds[agents.kind[looking]]]
-                if len(rows):
-                    self._evaluate(feature, column, rows)
+            # A value too large for float32 becomes infinite there, which is as good as it is.
+            with np.errstate(over="ignore"):
+                for feature, column, kinds in self._features:
+                    rows = looking if kinds is None else looking[kinds[agents.kind[looking]]]
+                    if len(rows):
+                        self._evaluate(feature, column, rows)
         situate(
             agents.f, agents.b, agents.kind, agents.uid, agents.key, agents.interrupt_key, agents.plan_interrupt_key,
             agents.need, agents.count, every, phase, sim.compiled.features,
@@ -49,32 +52,37 @@ class Situations(esper.Processor):
         sim, agents = self._sim, self._sim.agents
         n, every = agents.count, sim.settings.every
         if every == 1:
-            return np.arange(n)
+            if len(self._rows) < n:
+                self._rows = np.arange(agents.capacity)
+            return self._rows[:n]
         return np.flatnonzero(((agents.uid[:n] + sim.ticks) % every == 0) | (agents.b[0, :n] == UNKNOWN_BUCKET))
 
     def _evaluate(self, feature: Feature, column: int, rows: NDArray[np.intp]) -> None:
         """Write the feature's column for these rows. Where its code raises, the last value stays."""
         agents, function = self._sim.agents, feature.function
         assert function is not None
-        # A value too large for float32 becomes infinite there, which is as good as it is.
-        with np.errstate(over="ignore"):
-            if feature.vectorised:
-                try:
-                    values = _numbers(function(Rows(agents, rows)), len(rows))
-                except Exception as error:  # the game's code
-                    return self._failed(feature, error)
-            else:
-                numbers = agents.f[column, rows].tolist()
-                for i, handle in enumerate([agents.handles[row] for row in rows.tolist()]):
-                    try:
-                        numbers[i] = _number(function(handle))
-                    except Exception as error:  # the game's code
-                        self._failed(feature, error)
-                values = np.array(numbers, np.float32)
+        if feature.vectorised:
+            try:
+                values = _numbers(function(Rows(agents, rows)), len(rows))
+            except Exception as error:  # the game's code
+                return self._failed(feature, error)
+            unknown = bool(np.isnan(values).any())
             agents.f[column, rows] = values
-            if np.isnan(values).any():
-                nan = ActionError("a value is NaN, which counts as the lowest bucket")
-                self._sim.report_error(f"feature {feature.name}", nan)
+        else:
+            handles, at_row = agents.handles, rows.tolist()
+            numbers = agents.f[column, rows].tolist()
+            unknown = False
+            for i, row in enumerate(at_row):
+                try:
+                    value = function(handles[row])
+                    numbers[i] = value = value if type(value) is float else _number(value)
+                    unknown |= value != value
+                except Exception as error:  # the game's code
+                    self._failed(feature, error)
+            agents.f[column, rows] = numbers
+        if unknown:
+            nan = ActionError("a value is NaN, which counts as the lowest bucket")
+            self._sim.report_error(f"feature {feature.name}", nan)
 
     def _failed(self, feature: Feature, error: Exception) -> None:
         if self._sim.settings.strict:

@@ -89,7 +89,8 @@ def act(
 ) -> tuple[int, int]:  # fmt: skip
     """Start and run the step of every agent: velocities, effects on itself, events for effects on others.
 
-    ``outcome`` becomes what the step came to in this tick; rows with a custom action that may run go to ``custom``.
+    ``outcome`` becomes what the step came to in this tick; rows with a custom action that may run go to ``custom``,
+    of shape (3, count): row, action, target.
 
     Returns:
         (number of events, number of custom rows).
@@ -149,7 +150,7 @@ def act(
                 f[VX, i] = f[VY, i] = 0  # not where the step before was going
                 if cooldown >= 0:
                     f[cooldown, i] = actions.cooldown[a]
-            custom[listed] = i
+            custom[0, listed], custom[1, listed], custom[2, listed] = i, a, t
             listed += 1
             continue
 

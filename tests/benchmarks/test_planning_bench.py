@@ -68,7 +68,7 @@ class Crowd:
         sim, t = self.sim, self.tables
         act(
             self.agents, self.things, t.actions, t.targets, self.plans, sim.room_for_events(), N, 1 / 60, sim.time, 0,
-            np.zeros(N, np.int32),
+            np.zeros((3, N), np.int32),
         )  # fmt: skip
 
     def finish(self) -> None:

@@ -94,10 +94,15 @@ def main(behaviour: str) -> None:
         os._exit(3)
     if behaviour == "shy":
         time.sleep(60)
-    stream = socket.create_connection(("127.0.0.1", settings["port"]))
+    stream = socket.socket()
+    if behaviour == "deaf":
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    stream.connect(("127.0.0.1", settings["port"]))
     stream.sendall(pack({"t": "hello", "secret": settings["secret"]}))
     assert read(stream)["t"] == "setup"
     stream.sendall(pack({"t": "ready"}))
+    if behaviour == "deaf":
+        time.sleep(60)
     if behaviour == "flood":
         while True:
             stream.sendall(1000 * pack({"t": "pong"}))
