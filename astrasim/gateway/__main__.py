@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import sys
 from contextlib import suppress
 from typing import Any, NoReturn
+
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
 
 
 def main(settings: dict[str, Any] | None = None) -> NoReturn:
@@ -24,6 +28,10 @@ def main(settings: dict[str, Any] | None = None) -> NoReturn:
         # Or what the game sends us wakes us on its own core, in the middle of its frame, for a slice of milliseconds.
         with suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    if sys.platform == "linux":
+        # Stopped (SIGSTOP) while its game is killed, this process could not see that it has to leave: the game's death
+        # wakes it. (So does the end of the thread that started it, long before; to one that runs it means nothing.)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
     if settings is None:
         if sys.stdin is None or sys.stdin.isatty():
             sys.exit("astrasim.gateway is started by a game (astrasim.gateway.Gateway), not by hand")

@@ -94,6 +94,15 @@ def test_a_killed_game_leaves_no_process_behind(start_game: Start, how: str, per
     wait_until(lambda: gone(child), "the gateway outlived its game")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing wakes a stopped process there when its parent dies")
+def test_a_gateway_that_is_stopped_when_its_game_is_killed_ends_too(start_game: Start) -> None:
+    game, child = start_game("plain")
+    child.suspend()
+    game.kill()
+    game.wait()
+    wait_until(lambda: gone(child), "the gateway outlived its game")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process there")
 def test_ctrl_c_is_for_the_game_alone(start_game: Start) -> None:
     game, child = start_game("plain")
