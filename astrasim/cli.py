@@ -78,7 +78,9 @@ def stress(
 def demo(
     headless: Annotated[bool, typer.Option("--headless", help="No window; also where there is no display.")] = False,
     seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until it is closed (headless: 10).")] = 0.0,
-    screenshot: Annotated[Path | None, typer.Option(callback=_new_file, help="Write the last frame to it.")] = None,
+    screenshot: Annotated[
+        Path | None, typer.Option(callback=_new_file, help="Write the last frame to it.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """The meadow: sheep and wolves that plan, with a panel that shows where each plan came from."""

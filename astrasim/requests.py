@@ -1,10 +1,10 @@
 """The life of a request: one question to a model about one (scope, key), asked once for everyone who waits for it.
 
-QUEUED ──► SENT ──► ANSWERED ──► STORED       the plan is in the cache, and with the agents it fits
-   │         ├────► FAILED                    the model, the network or the gateway failed
-   │         ├────► REJECTED                  the model answered, but no legal plan
-   │         ├────► EXPIRED                   its deadline passed first
-   └─────────┴────► CANCELLED                 nobody wants it any more
+    QUEUED ──► SENT ──► ANSWERED ──► STORED       the plan is in the cache, and with the agents it fits
+       │         ├────► FAILED                    the model, the network or the gateway failed
+       │         ├────► REJECTED                  the model answered, but no legal plan
+       │         ├────► EXPIRED                   its deadline passed first
+       └─────────┴────► CANCELLED                 nobody wants it any more
 """
 
 from __future__ import annotations

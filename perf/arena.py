@@ -44,46 +44,22 @@ def make_arena(agents: int) -> Domain:
 
 
 def _features(arena: Domain, side: float) -> None:
-    arena.feature(
-        "contact",
-        column="foe_distance",
-        edges=[9],
-        hysteresis=1.5,
-        interrupt=True,
-        words=["an enemy is upon you", "no enemy is upon you"],
-    )
-    arena.feature(
-        "hurt", column="hp", edges=[30], hysteresis=5, interrupt=True, words=["you are badly hurt", "you can fight"]
-    )
+    arena.feature("contact", column="foe_distance", edges=[9], hysteresis=1.5, interrupt=True,
+                  words=["an enemy is upon you", "no enemy is upon you"])
+    arena.feature("hurt", column="hp", edges=[30], hysteresis=5, interrupt=True,
+                  words=["you are badly hurt", "you can fight"])
     arena.feature("health", column="hp", edges=[50, 75], words=["health is low", "health is fair", "health is good"])
-    arena.feature(
-        "foe_range",
-        column="foe_distance",
-        edges=[8, 16, 31],
-        words=["an enemy is in reach", "an enemy is near", "an enemy is in sight", "no enemy in sight"],
-    )
-    arena.feature(
-        "foe_count",
-        column="foes",
-        edges=[1, 4, 12],
-        words=["no enemies around", "a few enemies around", "many enemies around", "enemies everywhere"],
-    )
-    arena.feature(
-        "friend_range",
-        column="friend_distance",
-        edges=[6, 31],
-        words=["a friend is beside you", "a friend is in sight", "you are alone"],
-    )
-    arena.feature(
-        "friend_count",
-        column="friends",
-        edges=[1, 4, 12],
-        words=["no friends around", "a few friends around", "many friends around", "friends everywhere"],
-    )
+    arena.feature("foe_range", column="foe_distance", edges=[8, 16, 31],
+                  words=["an enemy is in reach", "an enemy is near", "an enemy is in sight", "no enemy in sight"])
+    arena.feature("foe_count", column="foes", edges=[1, 4, 12],
+                  words=["no enemies around", "a few enemies around", "many enemies around", "enemies everywhere"])
+    arena.feature("friend_range", column="friend_distance", edges=[6, 31],
+                  words=["a friend is beside you", "a friend is in sight", "you are alone"])
+    arena.feature("friend_count", column="friends", edges=[1, 4, 12],
+                  words=["no friends around", "a few friends around", "many friends around", "friends everywhere"])
     arena.feature("weapon", column="attack_cooldown", edges=[0.05], words=["weapon ready", "weapon not ready yet"])
-    arena.feature(
-        "ammunition", column="ammo", edges=[1, 4], words=["no ammunition", "little ammunition", "enough ammunition"]
-    )
+    arena.feature("ammunition", column="ammo", edges=[1, 4],
+                  words=["no ammunition", "little ammunition", "enough ammunition"])
     arena.feature("stamina_left", column="stamina", edges=[20, 60], words=["exhausted", "tired", "rested"])
 
     near_and_far = ["at the flag", "not far from the flag", "far from the flag"]
@@ -105,19 +81,9 @@ def ground(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
 
 
 def _actions(arena: Domain) -> None:
-    arena.stock(
-        "attack",
-        targets=["foe"],
-        damage=9,
-        range=8,
-        speed=5,
-        near=3,
-        cooldown=0.9,
-        ammunition=1,
-        stamina=2,
-        seconds=3.0,
-        about="strike an enemy in reach",
-    )
+    arena.stock("attack", targets=["foe"], damage=9, range=8, speed=5, near=3, cooldown=0.9, ammunition=1, stamina=2,
+                seconds=3.0,
+                about="strike an enemy in reach")
     arena.stock("approach", targets=["foe", "flag", "friend"], speed=5, near=4, stamina_rate=2)
     arena.stock("flee", targets=["foe"], speed=6, stamina_rate=6, seconds=2.0)
     arena.stock("follow", targets=["friend"], speed=4.5, near=4, stamina_rate=1)
