@@ -31,7 +31,8 @@ def gather(sim: Simulation) -> Statistics:
         ),
         requests=Requests(
             counts.sent, counts.answered, counts.failed, counts.rejected, counts.cancelled, counts.refused, counts.late,
-            n[c.SHARED], len(planner.requests), planner.latency_ms.percentiles(), dict(counts.reasons),
+            n[c.SHARED], counts.obvious, len(planner.requests), planner.latency_ms.percentiles(), dict(counts.reasons),
+            counts.usage,
         ),
         lookups=Lookups(n[c.HITS], n[c.MISSES]),
         cache=planner.cache.statistics(),
@@ -82,7 +83,14 @@ def measured(sim: Simulation, times: FrameTimes) -> dict[str, Any]:
             "rejected": s.requests.rejected,
             "shared": s.requests.shared,
             "per_second": round(s.requests.sent / times.seconds, 2) if times.seconds else 0.0,
+            "obvious": s.requests.obvious,
             "reasons": s.requests.reasons,
+        },
+        "tokens": {
+            "prompt": s.requests.usage.prompt_tokens,
+            "written": s.requests.usage.tokens,
+            "per_second": round(s.requests.usage.tokens_per_s, 1),
+            "load_s": round(s.requests.usage.load_s, 3),
         },
         "latency_ms": _rounded({"p50": latency.p50, "p95": latency.p95, "p99": latency.p99}),
         "cache": {

@@ -7,7 +7,7 @@ its situation when it needs one, and the model's when that arrives and still fit
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +19,7 @@ from .cache import PlanCache
 from .errors import ActionError
 from .gateway import Answer, Failure
 from .handing import MAX_BATCH, HandOut, Turn
+from .kernels.choosing import legal_steps
 from .kernels.columns import COUNTERS, WAIT_PLAN, Agents, Things
 from .kernels.planning import collect_needs, serve
 from .plans import Origin, PlanStore
@@ -46,7 +47,11 @@ class Asker(Protocol):
     """What the planner needs of a gateway."""
 
     def declare_scope(self, scope_id: int, scope: Scope) -> None: ...
-    def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float) -> bool: ...
+    @property
+    def chooses(self) -> bool: ...
+    def ask(
+        self, request_id: int, scope_id: int, key: int, deadline_s: float, options: Sequence[tuple[int, int]] = ()
+    ) -> bool: ...
     def cancel(self, request_id: int) -> None: ...
     def poll(self, max_messages: int = 64) -> list[Answer | Failure]: ...
     def describe(self) -> str: ...
@@ -142,6 +147,7 @@ class Planner:
         request.move(RequestState.ANSWERED)
         # By the clock on the wall: the simulation's own stands still within a tick and is late when frames are missed.
         self.latency_ms.add((perf_counter() - request.asked_at) * 1000)
+        self.counts.use(answer.usage)
         plan = self.plans.intern(answer.steps, Origin.MODEL)
         self.cache.answered(request.entry, plan)
         self._handing.add(request.entry, plan)
@@ -195,13 +201,27 @@ class Planner:
             if entry < 0:
                 return
             self.budget.spend()
-            if not self._ask(entry):
+            options = self._options(turn, entry) if self.gateway.chooses else []
+            if self.gateway.chooses and len(options) < 2:
+                # Nothing to choose from now. Where the heuristic has several ideas, others may be possible later.
+                self.counts.obvious += 1
+                self.cache.unanswered(entry, turn.now_ms + int(1000 * self._settings.retry_after_s))
+            elif not self._ask(entry, options):
                 self.cache.put_back(entry)
                 return
             if not self.budget.left():
                 return
 
-    def _ask(self, entry: int) -> bool:
+    def _options(self, turn: Turn, entry: int) -> list[tuple[int, int]]:
+        """The different steps (action, target) that the heuristic has for this entry and that are legal now."""
+        tables, plans, plan = self._compiled, self.plans.table, int(self.cache.entries.heuristic[entry])
+        legal = legal_steps(
+            turn.agents, turn.things, tables.actions, tables.targets, plans, turn.rows, entry, plan
+        )
+        steps = zip(plans.action[plan].tolist(), plans.target[plan].tolist(), strict=True)
+        return list(dict.fromkeys(step for bit, step in enumerate(steps) if legal >> bit & 1))
+
+    def _ask(self, entry: int, options: Sequence[tuple[int, int]]) -> bool:
         assert self.gateway is not None
         entries, deadline_s = self.cache.entries, self._settings.deadline_s
         request = Request(
@@ -212,7 +232,7 @@ class Planner:
         if request.scope_id not in self._declared:
             self.gateway.declare_scope(request.scope_id, self.scopes[request.scope_id])
             self._declared.add(request.scope_id)
-        if not self.gateway.ask(request.id, request.scope_id, request.key, deadline_s):
+        if not self.gateway.ask(request.id, request.scope_id, request.key, deadline_s, options):
             request.move(RequestState.CANCELLED)
             self.counts.refused += 1
             return False

@@ -130,6 +130,17 @@ def read_compact_plan(text: str, vocabulary: Vocabulary, scope: Scope) -> Steps:
     return tuple(steps)
 
 
+def read_choice(text: str, options: tuple[str, ...], vocabulary: Vocabulary, scope: Scope) -> Steps:
+    """The one step that a model chose among ``options``, lines such as ``flee threat``.
+
+    Raises:
+        PlanRejected: ``not_an_option`` for another; else with the reasons of :func:`read_json_plan`.
+    """
+    if text.strip() not in options:
+        raise PlanRejected("not_an_option", f"{_short(text)}; the options were: {', '.join(options)}")
+    return read_compact_plan(text, vocabulary, scope)
+
+
 def check_step(
     action: object, target: object, seconds: object, vocabulary: Vocabulary, scope: Scope
 ) -> tuple[int, int, float]:

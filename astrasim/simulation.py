@@ -18,6 +18,7 @@ from .arguments import unknown
 from .compiled import Compiled, compile_domain
 from .domain import Domain
 from .errors import DomainError
+from .examples import examples_of
 from .gateway import Gateway
 from .kernels.columns import NEED_ORDER, Agents, Events, Things, no_events
 from .membership import World
@@ -118,8 +119,9 @@ class Simulation:
     def _new_gateway(self) -> Gateway:
         assert self.model is not None
         s = self.settings
+        words = self.compiled.vocabulary.model_copy(update={"examples": examples_of(self.compiled)})
         return Gateway(
-            self.compiled.vocabulary, self.model, log_exchanges=s.log_exchanges, max_in_flight=s.max_in_flight
+            words, self.model, log_exchanges=s.log_exchanges, max_in_flight=s.max_in_flight
         )
 
     @property

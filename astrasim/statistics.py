@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cache import CacheStatistics
+from .gateway.messages import Usage
 
 
 class Percentiles(NamedTuple):
@@ -43,6 +44,20 @@ class Window:
         return Percentiles(float(p50), float(p95), float(p99), float(values.max()))
 
 
+class ModelUse(NamedTuple):
+    """What the answers cost the model, as far as it says (0 where it does not): tokens read and written, seconds of
+    writing, and the longest that one request had to wait for the model to be loaded."""
+
+    prompt_tokens: int
+    tokens: int
+    writing_s: float
+    load_s: float
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.tokens / self.writing_s if self.writing_s else 0.0
+
+
 @dataclass(slots=True)
 class RequestCounts:
     """What became of requests; :class:`Requests` says what each count means."""
@@ -54,7 +69,17 @@ class RequestCounts:
     cancelled: int = 0
     refused: int = 0
     late: int = 0
+    obvious: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    usage: ModelUse = field(default_factory=lambda: ModelUse(0, 0, 0.0, 0.0))
+
+    def use(self, more: Usage) -> None:
+        """Add what one answer cost."""
+        u = self.usage
+        self.usage = ModelUse(
+            u.prompt_tokens + more.prompt_tokens, u.tokens + more.tokens,
+            u.writing_s + more.writing_ms / 1000, max(u.load_s, more.load_ms / 1000),
+        )  # fmt: skip
 
 
 class Planning(NamedTuple):
@@ -71,6 +96,7 @@ class Requests(NamedTuple):
 
     ``refused``: not sent, because the gateway was not ready or had no room; asked again later. ``late``: answers that
     nobody waited for any more. ``shared``: agents that came to a situation which was already asked about.
+    ``obvious``: not asked, because the model only chooses and there was one thing to do, or none.
     ``latency_ms``: from asking to having the plan, by the clock on the wall. ``reasons``: why some failed.
     """
 
@@ -82,9 +108,11 @@ class Requests(NamedTuple):
     refused: int
     late: int
     shared: int
+    obvious: int
     in_flight: int
     latency_ms: Percentiles
     reasons: dict[str, int]
+    usage: ModelUse
 
 
 class Lookups(NamedTuple):

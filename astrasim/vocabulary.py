@@ -61,6 +61,15 @@ class Scope(_Frozen):
     prompt_version: str = PROMPT_VERSION
 
 
+class Example(_Frozen):
+    """A situation of a role and a plan for it, as lines ``action target seconds``: what prompts show as examples."""
+
+    role: str
+    kind: str
+    key: int
+    lines: tuple[str, ...]
+
+
 class Vocabulary(_Frozen):
     """A domain's words, as both processes know them. Indexes into ``actions`` and ``targets`` are what plans carry."""
 
@@ -72,6 +81,8 @@ class Vocabulary(_Frozen):
     targets: tuple[str, ...]
     min_seconds: float
     max_seconds: float
+    examples: tuple[Example, ...] = ()
+    """Those of one role and kind stand together, the most telling first."""
 
     @cached_property
     def action_index(self) -> dict[str, int]:

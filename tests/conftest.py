@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -61,14 +61,19 @@ class StandIn:
     def __init__(self) -> None:
         self.scopes: dict[int, Scope] = {}
         self.asked: dict[int, tuple[int, int]] = {}
+        self.chooses = False
+        self.options: dict[int, list[tuple[int, int]]] = {}
         self.cancelled: list[int] = []
         self._results: list[Answer | Failure] = []
 
     def declare_scope(self, scope_id: int, scope: Scope) -> None:
         self.scopes[scope_id] = scope
 
-    def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float) -> bool:
+    def ask(
+        self, request_id: int, scope_id: int, key: int, deadline_s: float, options: Sequence[tuple[int, int]] = ()
+    ) -> bool:
         assert scope_id in self.scopes
+        self.options[request_id] = list(options)
         self.asked[request_id] = (scope_id, key)
         return True
 

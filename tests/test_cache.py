@@ -123,6 +123,8 @@ def test_its_statistics_add_up() -> None:
 class Scripted:
     """Stands in for the gateway. It answers each key with ``go north`` for a time that says which key it was."""
 
+    chooses = False
+
     def __init__(self, vocabulary: Vocabulary, patience: int = 3) -> None:
         self._north = vocabulary.action_index["go"], vocabulary.target_index["north"]
         self._due: list[tuple[int, Answer | Failure]] = []
@@ -132,7 +134,7 @@ class Scripted:
     def declare_scope(self, scope_id: int, scope: Scope) -> None: ...
     def cancel(self, request_id: int) -> None: ...
 
-    def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float) -> bool:
+    def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float, options: object = ()) -> bool:
         answer = Answer(request_id, ((*self._north, model_seconds(scope_id, key)),), "raw", 1.0)
         self._due.append((self._polls + self._patience, answer))
         self.most_in_flight = max(self.most_in_flight, len(self._due))

@@ -81,6 +81,8 @@ def busy_world() -> Domain:
 class Moody:
     """Stands in for the gateway: answers late, wrongly, twice or not at all."""
 
+    chooses = False
+
     def __init__(self, sim: Simulation, rng: np.random.Generator) -> None:
         self._sim, self._rng = sim, rng
         self._open: dict[int, tuple[int, int]] = {}
@@ -90,7 +92,7 @@ class Moody:
     def describe(self) -> str:
         return "moody"
 
-    def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float) -> bool:
+    def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float, options: object = ()) -> bool:
         if self._rng.random() < 0.2:
             return False
         in_flight = [(r.scope_id, r.key) for r in self._sim.planner.requests.values()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -20,6 +20,8 @@ TICK_S = 0.1
 class Scripted:
     """Stands in for the gateway: what it answers, and when, is up to the test."""
 
+    chooses = False
+
     def __init__(self, sim: Simulation) -> None:
         self.sim, self.ready, self.cancelled = sim, True, list[int]()
         self.scopes: dict[int, Scope] = {}
@@ -31,8 +33,11 @@ class Scripted:
         assert scope_id not in self.scopes
         self.scopes[scope_id] = scope
 
-    def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float) -> bool:
+    def ask(
+        self, request_id: int, scope_id: int, key: int, deadline_s: float, options: Sequence[tuple[int, int]] = ()
+    ) -> bool:
         assert scope_id in self.scopes and request_id not in self.asked
+        self.options = list(options)
         if self.ready:
             self.asked[request_id] = scope_id, key
         return self.ready

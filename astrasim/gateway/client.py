@@ -17,7 +17,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -97,6 +97,7 @@ class Gateway:
         self._results: deque[Answer | Failure] = deque()
         self._next_expiry_check = 0.0
         self._note = ""
+        self._busy_with = ""
         self._trouble = ""
 
     def __enter__(self) -> Self:
@@ -148,12 +149,20 @@ class Gateway:
         elif self._scopes[scope_id] != frame:
             raise ValueError(f"scope {scope_id} is declared already, and differs; give the new one a new number")
 
-    def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float) -> bool:
+    @property
+    def chooses(self) -> bool:
+        """Whether the model only chooses among options that ``ask`` names."""
+        return self._model.chooses
+
+    def ask(
+        self, request_id: int, scope_id: int, key: int, deadline_s: float, options: Sequence[tuple[int, int]] = ()
+    ) -> bool:
         """Ask for a plan in the situation (scope, key). It goes out with the next ``poll`` or ``flush``.
 
         Args:
             request_id: any integer that is not in flight now.
             deadline_s: for how many seconds from now the answer is of use; at most an hour.
+            options: for a model that ``chooses``: the steps (action, target) that are sensible and legal now.
 
         Returns:
             False if the gateway is not ready, or has as much to do as it may: nothing was sent, and there will be
@@ -173,7 +182,10 @@ class Gateway:
             raise ValueError(f"request {request_id} is in flight already; give each request a number of its own")
         seconds = min(float(deadline_s), MAX_DEADLINE_S) if deadline_s > 0.0 else 0.0  # NaN: 0
         # int(): numpy's integers get here from columns, and JSON does not know them.
-        ask = {"t": "ask", "id": int(request_id), "scope": int(scope_id), "key": int(key), "s": round(seconds, 3)}
+        ask: Message = {"t": "ask", "id": int(request_id), "scope": int(scope_id), "key": int(key)}
+        ask["s"] = round(seconds, 3)
+        if options:
+            ask["o"] = [[int(action), int(target)] for action, target in options]
         frame = pack(ask, MAX_TO_GATEWAY)
         if scope_id in self._untold:
             self._tell_scope(link, scope_id)
@@ -197,7 +209,7 @@ class Gateway:
         if self._life.state is not GatewayState.CLOSED:
             now = self._clock()
             if self._life.tend(now) and self._life.link is not None:
-                self._note = ""
+                self._note = self._busy_with = ""
                 self._untold = dict.fromkeys(self._scopes)
                 self._life.link.push(self._setup)
             if self._life.link is not None:
@@ -216,7 +228,7 @@ class Gateway:
     def describe(self) -> str:
         """Model, state and what is wrong, in plain words, for a panel."""
         busy = f", {len(self._in_flight)} in flight" if self.state is GatewayState.READY else ""
-        note = "".join(f"; {said}" for said in (self._note, self._trouble) if said)
+        note = "".join(f"; {said}" for said in (self._busy_with, self._note, self._trouble) if said)
         return f"{self._model}: {self._life.describe(self._clock())}{busy}{note}"
 
     def statistics(self) -> GatewayStatistics:
@@ -271,6 +283,9 @@ class Gateway:
         elif kind == "note" and isinstance(text := message.get("text"), str):
             self._note = clean(text, 200)
             log.warning("gateway: %s", self._note)
+        elif kind == "progress" and isinstance(text := message.get("text"), str):
+            self._busy_with = clean(text, 200)
+            log.debug("gateway: %s", self._busy_with)
         elif kind != "pong":
             self._counts.dropped += 1
 

@@ -1,7 +1,7 @@
 """What passes between game and gateway, and what the game gets to see of it.
 
     game → gateway   setup (vocabulary), scope, ask, cancel, ping
-    gateway → game   hello (secret), ready, pong, answer, failure, note
+    gateway → game   hello (secret), ready, pong, answer, failure, note, progress
 
 The game looks at every message by hand, field by field: a gateway gone mad must not raise inside a tick, and pydantic
 costs too much there.
@@ -44,6 +44,21 @@ class GatewayState(Enum):
     """Not started, or closed."""
 
 
+class Usage(NamedTuple):
+    """What an answer cost the model, as far as it says; 0 where it does not."""
+
+    prompt_tokens: int = 0
+    tokens: int = 0
+    """Tokens that it wrote."""
+    writing_ms: float = 0.0
+    """How long it took to write them."""
+    load_ms: float = 0.0
+    """How long the server took to load the model for this request."""
+
+
+NO_USAGE = Usage()
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A model's plan, checked against the domain's rules."""
@@ -54,6 +69,7 @@ class Answer:
     """What the model wrote, at most 1,000 characters."""
     latency_ms: float
     """How long the model took, as the gateway process saw it; waiting for its turn not counted."""
+    usage: Usage = NO_USAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +157,13 @@ def clean(text: str, limit: int = RAW_CHARS) -> str:
 
 def read_answer(message: Message, request_id: int, vocabulary: Vocabulary) -> Answer | None:
     """The answer that a message holds, or None if it makes no sense."""
-    raw, latency_ms = message.get("raw"), message.get("ms")
+    raw, latency_ms, usage = message.get("raw"), message.get("ms"), message.get("usage", [0, 0, 0, 0])
     steps = _read_steps(message.get("steps"), vocabulary)
-    if steps is None or not isinstance(raw, str) or not _is_number(latency_ms) or not 0 <= latency_ms < 1e9:
+    if steps is None or not isinstance(raw, str) or not isinstance(usage, list) or len(usage) != len(NO_USAGE):
         return None
-    return Answer(request_id, steps, clean(raw), float(latency_ms))
+    if not _is_number(latency_ms) or not all(_is_number(n) and 0 <= n < 1e9 for n in (latency_ms, *usage)):
+        return None
+    return Answer(request_id, steps, clean(raw), float(latency_ms), Usage(*usage))
 
 
 def read_failure(message: Message, request_id: int) -> Failure | None:

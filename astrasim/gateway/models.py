@@ -7,12 +7,14 @@ import inspect
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from anyio import to_thread
 
 from ..errors import AstraSimError
 from ..prompts import Prompt
+from ..vocabulary import Scope, Vocabulary
+from .messages import NO_USAGE, Usage
 from .spec import ModelSpec
 
 MAX_TOKENS = 512
@@ -33,10 +35,18 @@ class ModelError(AstraSimError):
         self.detail = detail
 
 
-class Model(Protocol):
-    """A model as the gateway asks it: several requests at a time, each cancelled when its deadline passes."""
+class Completion(NamedTuple):
+    """What a model wrote, and what it cost, as far as the model says."""
 
-    async def complete(self, prompt: Prompt, schema: dict[str, Any], max_tokens: int) -> str:
+    text: str
+    usage: Usage = NO_USAGE
+
+
+class Model(Protocol):
+    """A model that writes plans as JSON. The gateway asks it several requests at a time, each cancelled when its
+    deadline passes."""
+
+    async def complete(self, prompt: Prompt, schema: dict[str, Any], max_tokens: int) -> Completion:
         """The model's answer to ``prompt``, which should be JSON that fits ``schema``.
 
         Raises:
@@ -45,8 +55,29 @@ class Model(Protocol):
         ...
 
 
-async def open_model(spec: ModelSpec, max_in_flight: int) -> Model:
+@runtime_checkable
+class Chooser(Protocol):
+    """A model too small to write plans: it chooses one of the steps that the heuristic thinks of, in the compact
+    dialect. Asked and cancelled as a :class:`Model` is."""
+
+    def prompt(self, vocabulary: Vocabulary, scope: Scope, key: int) -> Prompt:
+        """What it is asked in the situation (scope, key)."""
+        ...
+
+    async def choose(self, vocabulary: Vocabulary, scope: Scope, key: int, options: tuple[str, ...]) -> Completion:
+        """One of ``options`` (2 to 8 different lines such as ``flee threat``), for the situation (scope, key).
+
+        Raises:
+            ModelError: if there is none.
+        """
+        ...
+
+
+async def open_model(spec: ModelSpec, max_in_flight: int, tell: Callable[[str], None]) -> Model | Chooser:
     """The model that ``spec`` names.
+
+    Args:
+        tell: takes what the model is busy with (loading, calibrating), for people; "" for nothing any more.
 
     Raises:
         ModelError: with reason ``no_model``, if it cannot be asked at all.
@@ -79,7 +110,7 @@ class BrokenModel:
     def __init__(self, error: ModelError) -> None:
         self._error = error
 
-    async def complete(self, prompt: Prompt, schema: dict[str, Any], max_tokens: int) -> str:
+    async def complete(self, prompt: Prompt, schema: dict[str, Any], max_tokens: int) -> Completion:
         raise self._error
 
 
@@ -100,7 +131,7 @@ class FunctionModel:
             getattr(function, "__call__", None)  # noqa: B004  (objects with an async __call__)
         )
 
-    async def complete(self, prompt: Prompt, schema: dict[str, Any], max_tokens: int) -> str:
+    async def complete(self, prompt: Prompt, schema: dict[str, Any], max_tokens: int) -> Completion:
         try:
             if self._is_async:
                 text = await self._function(prompt, schema)
@@ -112,7 +143,7 @@ class FunctionModel:
             raise ModelError("function_raised", f"{type(error).__name__}: {error}") from error
         if not isinstance(text, str):
             raise ModelError("bad_response", f"the function returned {type(text).__name__}, not str")
-        return text
+        return Completion(text)
 
     async def _in_thread(self, prompt: Prompt, schema: dict[str, Any]) -> object:
         # anyio's own limiter forgets threads that were abandoned; these must keep counting until they end.

@@ -18,7 +18,7 @@ import anyio
 import httpx
 
 from ..prompts import Prompt
-from .models import ModelError
+from .models import Completion, ModelError
 from .spec import ModelSpec
 
 MAX_BODY_BYTES = 512 * 1024
@@ -60,7 +60,7 @@ class OpenAIModel:
         ]
         self._busy = [0] * len(self._clients)
 
-    async def complete(self, prompt: Prompt, schema: dict[str, Any], max_tokens: int) -> str:
+    async def complete(self, prompt: Prompt, schema: dict[str, Any], max_tokens: int) -> Completion:
         """The answer's text.
 
         Raises:
@@ -80,7 +80,8 @@ class OpenAIModel:
             },
         }
         body = await self._ask("POST", self._url, json.dumps(request).encode())
-        return self._read_stream(body) if body.lstrip().startswith((b"data:", b":", b"event:")) else self._read(body)
+        is_stream = body.lstrip().startswith((b"data:", b":", b"event:"))
+        return Completion(self._read_stream(body) if is_stream else self._read(body))
 
     async def _model_name(self) -> str:
         """The name given, else the first that the server lists."""

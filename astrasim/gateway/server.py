@@ -14,22 +14,24 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import anyio
 from anyio.abc import SocketStream, TaskGroup
 
 from ..errors import PlanRejected
 from ..prompts import Prompt, json_prompt, situation_words
-from ..reader import Steps, plan_schema, read_json_plan
+from ..reader import Steps, plan_schema, read_choice, read_json_plan
 from ..vocabulary import Scope, Vocabulary
 from .exchanges import ExchangeLog
 from .framing import FrameReader, FramingError, Message, pack
-from .messages import MAX_TO_GAME, MAX_TO_GATEWAY, QUEUE_FACTOR, clean
-from .models import MAX_TOKENS, BrokenModel, Model, ModelError, open_model
+from .messages import MAX_TO_GAME, MAX_TO_GATEWAY, NO_USAGE, QUEUE_FACTOR, Usage, clean
+from .models import MAX_TOKENS, BrokenModel, Chooser, Completion, Model, ModelError, open_model
 from .spec import ModelSpec
 
 _HANG_S = 20.0
@@ -43,6 +45,7 @@ class _Request:
     id: int
     scope_id: int
     key: int
+    options: tuple[tuple[int, int], ...]
     seconds: float
     scope: anyio.CancelScope
     cancelled: bool = False
@@ -88,6 +91,15 @@ def _leave(code: int, log: ExchangeLog | None) -> NoReturn:
     os._exit(code)  # not sys.exit, which waits for threads, and a function model's may never end
 
 
+class Question(NamedTuple):
+    """A request in the dialect of the model that is asked."""
+
+    prompt: Prompt
+    ask: Callable[[], Awaitable[Completion]]
+    """Whatever is to be tried again is tried again in here, inside the request's one deadline."""
+    read: Callable[[str], Steps]
+
+
 class Server:
     """One game's gateway."""
 
@@ -104,7 +116,7 @@ class Server:
         self._outbox = bytearray()
         self._pushed, self._sent = anyio.Event(), anyio.Event()
         self._vocabulary: Vocabulary
-        self._model: Model
+        self._model: Model | Chooser
         self._ready = False
 
     async def run(self) -> None:
@@ -143,12 +155,16 @@ class Server:
 
     async def _open_model(self) -> None:
         try:
-            self._model = await open_model(self._spec, self._max_in_flight)
+            self._model = await open_model(self._spec, self._max_in_flight, self._tell)
         except ModelError as error:
             self._model = BrokenModel(error)
             self._push({"t": "note", "text": clean(error.detail)})
         self._ready = True
         self._push({"t": "ready"})
+
+    def _tell(self, text: str) -> None:
+        """Say what the model is busy with, "" for nothing any more."""
+        self._push({"t": "progress", "text": clean(text)})
 
     async def _watch(self) -> None:
         """What is looked at each second: whether the log is in trouble, and two ways to outlive a game that its end of
@@ -207,19 +223,20 @@ class Server:
             self._fail(request_id, "queue_full", f"{len(self._requests)} requests are waiting or with the model")
         else:
             deadline = anyio.CancelScope(deadline=anyio.current_time() + seconds)
-            request = _Request(request_id, message["scope"], message["key"], seconds, deadline)
+            options = tuple((action, target) for action, target in message.get("o", ()))
+            request = _Request(request_id, message["scope"], message["key"], options, seconds, deadline)
             self._requests[request_id] = request
             tasks.start_soon(self._answer, request)
 
     async def _answer(self, request: _Request) -> None:
         """One request, from its arrival to its end."""
-        raw, started, outcome = None, None, "deadline"
+        raw, usage, started, outcome = None, NO_USAGE, None, "deadline"
         try:
-            prompt, schema = self._prepare(request)
+            question = self._question(request)
             with request.scope:
                 async with self._slots:
                     started = time.perf_counter()
-                    raw = await self._consult(prompt, schema)
+                    raw, usage = await question.ask()
             latency_ms = 1000 * (time.perf_counter() - started) if started else 0.0
             if request.cancelled:
                 outcome = "cancelled"
@@ -227,8 +244,7 @@ class Server:
                 where = "with the model" if started else "waiting for its turn"
                 self._fail(request.id, "deadline", f"no answer within {request.seconds:g} s ({where} until then)")
             else:
-                steps = read_json_plan(raw, self._vocabulary, self._scopes[request.scope_id])
-                self._succeed(request.id, steps, raw, latency_ms)
+                self._succeed(request.id, question.read(raw), raw, latency_ms, usage)
                 outcome = "answered"
         except ModelError as error:
             outcome = error.reason
@@ -245,15 +261,28 @@ class Server:
             if self._requests.get(request.id) is request:
                 del self._requests[request.id]
         if self._log is not None and started:
-            self._log.write(request.id, prompt, raw, outcome, 1000 * (time.perf_counter() - started))
+            self._log.write(request.id, question.prompt, raw, outcome, 1000 * (time.perf_counter() - started))
 
-    async def _consult(self, prompt: Prompt, schema: dict[str, Any]) -> str:
-        """Ask the model. Whatever is to be tried again is tried again here, inside the request's one deadline."""
-        return await self._model.complete(prompt, schema, MAX_TOKENS)
+    def _question(self, request: _Request) -> Question:
+        """The request in the dialect of the model."""
+        words, scope, model = self._vocabulary, self._scopes[request.scope_id], self._model
+        if isinstance(model, Chooser):
+            options = tuple(f"{words.actions[a].name} {words.targets[t]}" for a, t in request.options)
+            prompt = model.prompt(words, scope, request.key)
+            return Question(
+                prompt,
+                partial(model.choose, words, scope, request.key, options),
+                partial(read_choice, options=options, vocabulary=words, scope=scope),
+            )
+        prompt, schema = self._prepare(request, scope)
+        return Question(
+            prompt,
+            partial(model.complete, prompt, schema, MAX_TOKENS),
+            partial(read_json_plan, vocabulary=words, scope=scope),
+        )
 
-    def _prepare(self, request: _Request) -> tuple[Prompt, dict[str, Any]]:
+    def _prepare(self, request: _Request, scope: Scope) -> tuple[Prompt, dict[str, Any]]:
         """Prompt and schema; what depends on the scope alone is kept."""
-        scope = self._scopes[request.scope_id]
         known = self._prepared.get(request.scope_id)
         if known is None:
             known = json_prompt(self._vocabulary, scope, 0).system, plan_schema(self._vocabulary, scope)
@@ -264,8 +293,11 @@ class Server:
             self._prepared.move_to_end(request.scope_id)
         return Prompt(known[0], situation_words(self._vocabulary, scope, request.key)), known[1]
 
-    def _succeed(self, request_id: int, steps: Steps, raw: str, latency_ms: float) -> None:
-        self._push({"t": "answer", "id": request_id, "steps": steps, "raw": clean(raw), "ms": round(latency_ms, 3)})
+    def _succeed(self, request_id: int, steps: Steps, raw: str, latency_ms: float, usage: Usage) -> None:
+        self._push(
+            {"t": "answer", "id": request_id, "steps": steps, "raw": clean(raw), "ms": round(latency_ms, 3),
+             "usage": usage}
+        )  # fmt: skip
 
     def _fail(self, request_id: int, reason: str, detail: str, *, rejected: bool = False) -> None:
         message = {"t": "failure", "id": request_id, "reason": reason, "detail": clean(detail), "rejected": rejected}

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from astrasim.gateway import ModelSpec
-from astrasim.gateway.models import FunctionModel, ModelError, open_model
+from astrasim.gateway.models import Completion, FunctionModel, ModelError, open_model
 from astrasim.prompts import Prompt
 
 PROMPT = Prompt("You are a sheep.", "A wolf is near.")
@@ -67,7 +67,7 @@ def test_a_function_that_never_returns_is_left_behind_and_counted() -> None:
         end = time.monotonic() + 10
         while time.monotonic() < end:
             try:
-                assert await model.complete(PROMPT, SCHEMA, 8) == "late"
+                assert await model.complete(PROMPT, SCHEMA, 8) == Completion("late")
                 return
             except ModelError:
                 await anyio.sleep(0.01)
@@ -82,5 +82,5 @@ def test_a_function_that_never_returns_is_left_behind_and_counted() -> None:
 )
 def test_a_function_that_cannot_be_found(name: str, said: str) -> None:
     with pytest.raises(ModelError, match=said) as caught:
-        anyio.run(open_model, ModelSpec(kind="function", name=name), 4)
+        anyio.run(open_model, ModelSpec(kind="function", name=name), 4, print)
     assert caught.value.reason == "no_model"

@@ -44,7 +44,7 @@ def delta(content: object = None, finish: str | None = None, **more: object) -> 
 
 async def ask(url: str, key: str | None = None, name: str = "sheep-1") -> str:
     spec = ModelSpec(kind="openai", name=name, base_url=url, api_key=SecretStr(key) if key else None)
-    return await OpenAIModel(spec, 1).complete(PROMPT, SCHEMA, 64)
+    return (await OpenAIModel(spec, 1).complete(PROMPT, SCHEMA, 64)).text
 
 
 def answer(server: StubServer, key: str | None = None) -> str:

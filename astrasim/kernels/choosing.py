@@ -1,0 +1,29 @@
+"""What a model that only chooses may choose from: the heuristic's steps that are legal now."""
+
+from __future__ import annotations
+
+from .columns import HEURISTIC, Actions, Agents, Plans, Targets, Things
+from .compiling import kernel
+from .planning import is_legal
+
+
+@kernel
+def legal_steps(
+    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, count: int, entry: int, plan: int
+) -> int:
+    """The steps of ``plan`` that could start now, as bits (bit 0 for step 0): for any of those of the first ``count``
+    agents who wait for the model at cache entry ``entry``, or for nobody (0 then) if nobody does."""
+    legal = 0
+    every = (1 << plans.length[plan]) - 1
+    for i in range(count):
+        if agents.entry[i] != entry or agents.source[i] != HEURISTIC:
+            continue
+        for s in range(plans.length[plan]):
+            bit = 1 << s
+            if legal & bit == 0 and is_legal(
+                agents, things, actions, targets, i, plans.action[plan, s], plans.target[plan, s]
+            ):
+                legal |= bit
+        if legal == every:
+            break
+    return legal
