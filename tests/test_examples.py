@@ -32,14 +32,18 @@ def test_they_are_the_same_each_time() -> None:
     assert examples_of(compile_domain(make_arena(100))) == examples_of(compile_domain(make_arena(100)))
 
 
-def test_a_heuristic_that_raises_gives_none(meadow: Domain) -> None:
-    def broken(situation: Any) -> str:
-        if situation.danger:
-            raise RuntimeError("never occurs")
-        return "flee threat"
+def test_a_heuristic_that_raises_gives_none() -> None:
+    moods = Domain("moods", ["unit"])
+    moods.column("mood")
+    moods.feature("humour", column="mood", edges=[0.5], words=["calm", "cross"])
 
-    meadow.heuristic("sheep")(broken)
-    assert [e.lines for e in examples_of(compile_domain(meadow))] == [("flee threat 10",)]
+    def broken(situation: Any) -> str:
+        if situation.humour:
+            raise RuntimeError("never occurs")
+        return "wait self 2"
+
+    moods.heuristic("unit")(broken)
+    assert [e.lines for e in examples_of(compile_domain(moods))] == [("wait self 2",)]
 
 
 def test_a_role_without_a_heuristic_has_none() -> None:
