@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .declarations import MIN_SECONDS, WAIT, Action, Feature, Percept
 from .domain import Domain
@@ -18,6 +19,7 @@ from .mistakes import default_mistakes, key_space_mistakes, naming_mistakes, rai
 from .reader import Steps, read_compact_plan
 from .resolved import Resolved, resolve
 from .roles import STYLES, Role
+from .situation import position_among
 from .tables import action_table, feature_table, percept_table, target_table
 from .vocabulary import MAX_STEPS, ActionWords, FeatureWords, Scope, Vocabulary
 
@@ -65,6 +67,15 @@ class Compiled:
             kind=kind, role=role.name, persona=role.persona, order=order, actions=tuple(actions),
             domain=self.vocabulary.domain, ruleset=self.vocabulary.ruleset, model=model,
         )  # fmt: skip
+
+    def vector(self, kind: int, values: NDArray[np.float32]) -> tuple[float, ...]:
+        """Each feature of ``kind`` as a float in 0 to 1, from one agent's float columns, shape (columns,)."""
+        table = self.features
+        return tuple(
+            position_among(float(values[table.column[q]]), feature.edges)
+            for q, feature in enumerate(self.declared_features)
+            if table.multiplier[kind, q]
+        )
 
     def style_plan(self, scope: Scope) -> Steps:
         """What a role without a heuristic does: its style's preferred verbs, over the actions it has, then its own."""

@@ -11,13 +11,18 @@ from .compiled import Compiled
 from .errors import ActionError
 from .plans import PlanStore
 from .scopes import Scopes
-from .vocabulary import Example, Scope
+from .vocabulary import Example, Scope, Vocabulary
 
 log = logging.getLogger("astrasim")
 
 EXAMPLES = 8
 """For each role and kind, at most."""
 _LOOKED_AT = 96
+
+
+def told(compiled: Compiled) -> Vocabulary:
+    """The domain's words with examples, as the gateway is told them."""
+    return compiled.vocabulary.model_copy(update={"examples": examples_of(compiled)})
 
 
 def examples_of(compiled: Compiled) -> tuple[Example, ...]:

@@ -7,6 +7,7 @@ its situation when it needs one, and the model's when that arrives and still fit
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Protocol
@@ -16,15 +17,14 @@ from numpy.typing import NDArray
 
 from .budget import Budget
 from .cache import PlanCache
-from .errors import ActionError
 from .gateway import Answer, Failure
 from .handing import MAX_BATCH, HandOut, Turn
 from .kernels.choosing import legal_steps
 from .kernels.columns import COUNTERS, WAIT_PLAN, Agents, Things
-from .kernels.planning import collect_needs, serve
 from .plans import Origin, PlanStore
 from .requests import Request, RequestState
 from .scopes import Scopes
+from .serving import Serving
 from .statistics import RequestCounts, Window
 from .vocabulary import Scope
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("astrasim")
 
-SERVE_ROWS = 128
-MAX_NEEDS = 16_384
 GRACE_S = 1.0
 """The gateway keeps the deadline itself; the planner gives a request up when it hears nothing for so long after it."""
 MAX_RAW = 512
@@ -55,6 +53,7 @@ class Asker(Protocol):
     def cancel(self, request_id: int) -> None: ...
     def poll(self, max_messages: int = 64) -> list[Answer | Failure]: ...
     def describe(self) -> str: ...
+    def close(self) -> None: ...
 
 
 class Planner:
@@ -79,8 +78,6 @@ class Planner:
         self.overruns = 0
         self.raw: dict[tuple[int, int], str] = {}
         """The last answers as the model gave them, by (scope, key), for ``sim.why``."""
-        self.report: Callable[[str, BaseException], None] = lambda what, error: log.error("%s: %s", what, error)
-        """Told what the game's heuristics raise."""
         self._handing = HandOut(compiled, self.cache, self.counters, self.life)
         self._next_id = 1
         self.clock: Callable[[], float] = monotonic
@@ -88,10 +85,7 @@ class Planner:
         self._filled_s = 0.0
         self._declared: set[int] = set()
         self._first_stage = 0
-        self._needs: NDArray[np.int32] = np.zeros(MAX_NEEDS, np.int32)
-        self._unknown: NDArray[np.int32] = np.zeros(SERVE_ROWS, np.int32)
-        self._unmet: dict[tuple[int, int], None] = {}
-        self._next_row = 0
+        self.serving = Serving(compiled, settings.strict, self.cache, self.scopes, self.counters, self.life)
 
     def run(self, agents: Agents, things: Things, count: int, now_s: float) -> None:
         """Plan for the first ``count`` rows.
@@ -201,7 +195,7 @@ class Planner:
             if entry < 0:
                 return
             self.budget.spend()
-            options = self._options(turn, entry) if self.gateway.chooses else []
+            options = self.options(turn, entry) if self.gateway.chooses else []
             if self.gateway.chooses and len(options) < 2:
                 # Nothing to choose from now. Where the heuristic has several ideas, others may be possible later.
                 self.counts.obvious += 1
@@ -212,7 +206,7 @@ class Planner:
             if not self.budget.left():
                 return
 
-    def _options(self, turn: Turn, entry: int) -> list[tuple[int, int]]:
+    def options(self, turn: Turn, entry: int) -> list[tuple[int, int]]:
         """The different steps (action, target) that the heuristic has for this entry and that are legal now."""
         tables, plans, plan = self._compiled, self.plans.table, int(self.cache.entries.heuristic[entry])
         legal = legal_steps(
@@ -243,6 +237,14 @@ class Planner:
         self._tokens -= 1
         return True
 
+    def change_gateway(self, gateway: Asker | None, now_s: float) -> None:
+        """Ask through another gateway from now on; the old one is told to end, and is not waited for."""
+        self.forget_requests(now_s)
+        if self.gateway is not None:
+            threading.Thread(target=self.gateway.close, name="astrasim-gateway-close", daemon=True).start()
+        self.gateway = gateway
+        self._declared.clear()
+
     def forget_requests(self, now_s: float) -> None:
         """Cancel everything under way (the model was taken away)."""
         for request in self.requests.values():
@@ -265,56 +267,12 @@ class Planner:
     def _hand_out(self, turn: Turn) -> None:
         self._handing.run(turn, self.plans.table, self.budget)
 
+    def _serve(self, turn: Turn) -> None:
+        self.serving.run(turn, self.plans.table, self.budget)
+
     def hand_out_all(self, arrived: list[tuple[int, int]], agents: Agents, things: Things, count: int) -> None:
         """Hand out (entry, plan) pairs now, within this call's budget. For the warm-up."""
         for entry, plan in arrived:
             self._handing.add(entry, plan)
         self.budget.start()
         self._hand_out(Turn(agents, things, count, 0.0))
-
-    def _serve(self, turn: Turn) -> None:
-        if not turn.rows or (self._unmet and not (self._ask_heuristics(turn) and self.budget.left())):
-            return
-        found = collect_needs(turn.agents.need, turn.rows, self._next_row % turn.rows, self._needs)
-        for first in range(0, found, SERVE_ROWS):
-            last = min(first + SERVE_ROWS, found)
-            self._next_row = int(self._needs[first])
-            if first and not self.budget.left():
-                return
-            if self._serve_rows(turn, first, last):
-                if not (self.budget.left() and self._ask_heuristics(turn) and self.budget.left()):
-                    return
-                self._serve_rows(turn, first, last)
-        self._next_row = int(self._needs[found - 1]) + 1 if found else 0
-
-    def _serve_rows(self, turn: Turn, first: int, last: int) -> bool:
-        """Serve a unit's rows; True if the situations of some are unknown, which are noted."""
-        tables = self._compiled
-        unknown, self.cache.wanted_count = serve(
-            turn.agents, turn.things, tables.actions, tables.targets, self.plans.table, self.cache.entries,
-            self._needs, first, last, self.scopes.default_plan,
-            self.cache.wanted, self.cache.wanted_count, self._unknown,
-            turn.now_ms, turn.now_s, self.counters, self.life,
-        )  # fmt: skip
-        self.budget.spend()
-        for row in self._unknown[:unknown].tolist():
-            self._unmet[turn.agents.scope.item(row), turn.agents.key.item(row)] = None
-        return bool(unknown)
-
-    def _ask_heuristics(self, turn: Turn) -> bool:
-        """Fill the cache with the heuristics' plans for the situations noted; False if the budget ended first."""
-        while self._unmet:
-            scope_id, key = next(iter(self._unmet))
-            try:
-                plan = self.scopes.heuristic_plan(scope_id, key)
-            except ActionError as error:
-                if self._settings.strict:
-                    raise
-                self.report("a heuristic, so the style of the role decides instead", error)
-                plan = self.scopes.fallback_plan(scope_id)
-            del self._unmet[scope_id, key]
-            self.cache.put_heuristic(scope_id, key, plan, turn.now_ms)
-            self.budget.spend()
-            if self._unmet and not self.budget.left():
-                return False
-        return True

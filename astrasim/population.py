@@ -8,7 +8,7 @@ import numpy as np
 
 from .agents import Agent, Handle, Thing, handle_class
 from .compiled import Compiled
-from .errors import WorldError
+from .errors import DomainError, WorldError
 from .kernels.columns import NEED_NONE
 from .membership import Membership, World, inside
 from .table import Fixed, Table
@@ -51,7 +51,7 @@ class Population:
 
     def __init__(self, compiled: Compiled, capacity: int, world: World) -> None:
         c, declared = compiled, compiled.domain.declared
-        self._world = world
+        self._world, self._domain = world, compiled.domain
         self.agents = Table("agent", c.floats, c.references, AGENT_FIXED, len(c.declared_features), capacity)
         self.things = Table("thing", c.thing_floats, (), (("taken", np.uint8, 0),), capacity=64)
         self.agents.kind_names = tuple(compiled.domain.kinds)
@@ -65,14 +65,23 @@ class Population:
         """``number`` new agents; returns their rows. If it raises, nothing was added.
 
         Raises:
-            DomainError: for a column that does not exist, or a value that does not fit.
+            DomainError: for a column that does not exist, or a value or number that does not fit.
             WorldError: if the world is closed or gone.
         """
-        return self._add(self._agents, kind, number, values)
+        if not isinstance(number, int | np.integer) or number < 0:
+            raise DomainError(f"number={number!r} of agents must be a whole number of at least 0")
+        values = {**self._domain.kinds[kind], **values}
+        values.setdefault("home_x", values.get("x", 0.0))
+        values.setdefault("home_y", values.get("y", 0.0))
+        return self._add(self._agents, kind, int(number), values)
 
     def add_thing(self, kind: str, values: dict[str, Any]) -> Thing:
         """A new thing. Errors as ``add_agents``."""
-        handle = self.things.handles[self._add(self._things, kind, 1, values).start]
+        things = self._domain.declared.things
+        if kind not in things:
+            known = ", ".join(things) or "none: declare one with domain.thing(...)"
+            raise DomainError(f"no thing {kind!r}; there are: {known}")
+        handle = self.things.handles[self._add(self._things, kind, 1, {**things[kind], **values}).start]
         assert isinstance(handle, Thing)
         return handle
 

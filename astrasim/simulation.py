@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -18,27 +17,25 @@ from .arguments import unknown
 from .compiled import Compiled, compile_domain
 from .domain import Domain
 from .errors import DomainError
-from .examples import examples_of
-from .gateway import Gateway
-from .kernels.columns import NEED_ORDER, Agents, Events, Things, no_events
+from .examples import told
+from .gateway import Gateway, ModelSpec
+from .kernels.columns import NEED_ORDER, Agents, Things
 from .membership import World
 from .model_choice import choose_model
 from .movement import Integrate, Movement
 from .obstacles import Obstacles, obstacle_grid
 from .planner import Planner
 from .population import NEVER_LOOKED, Population
+from .reports import Reports
 from .settings import Settings
-from .situation import Situation, position_among
+from .situation import Situation
 from .statistics import Statistics, Window
-from .vocabulary import normalise_order
+from .vocabulary import Vocabulary, normalise_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 log = logging.getLogger("astrasim")
-
-MAX_ERRORS = 256
-"""Different errors that are told apart; a game may run for days."""
 
 TIERS = ("minion", "leader", "boss", "hero")
 """How much model attention an agent gets, least first: a request's rank is that of the highest tier waiting for it."""
@@ -87,18 +84,17 @@ class Simulation:
         self.rng = np.random.default_rng(self.settings.seed)
         self.ticks = 0
         self.time = 0.0
-        self.errors: Counter[str] = Counter()
+        self.errors = Reports()
         self.tick_ms = Window(4096)
         self.tick_started_s = 0.0
         self.model, self.model_reason = choose_model(self.settings)
-        self.events = no_events(0)
-        self.event_count = 0
         self._columns: Agents | None = None
         self._in_tick = False
         self._population = Population(self.compiled, self.settings.capacity, self._world)
         self.agents, self.things = self._population.agents, self._population.things
         self.agents.tick_s = self.settings.tick_s
-        gateway = None if self.model is None else self._new_gateway()
+        self._words: Vocabulary | None = None
+        gateway = self._gateway()
         self.planner = Planner(self.compiled, self.settings, gateway)
         for role in self.compiled.roles.values():
             for kind in role.kinds:
@@ -116,20 +112,49 @@ class Simulation:
             raise
         log.info("model: %s (%s)", self.model_tag, self.model_reason)
 
-    def _new_gateway(self) -> Gateway:
-        assert self.model is not None
+    def set_model(self, model: str | ModelSpec) -> str:
+        """Ask another model from now on, or none; nothing waits for it, and no frame is lost.
+
+        Every agent's scope changes with it. The plans that agents follow stay theirs until they end; those in the cache
+        stay with the model that made them, and are used again if it comes back. What is in flight is cancelled.
+
+        Args:
+            model: as the setting ``model``, or a spec such as ``sim.model`` was. Only "auto" looks around first, which
+                takes 0.3 s where Ollama's address does not answer.
+
+        Returns:
+            Which model it is, and why, in a line.
+
+        Raises:
+            SettingsError: if there is no such model, or it lacks what it needs. Nothing changes then.
+        """
+        spec, reason = (
+            (model, f"chosen: {model}") if isinstance(model, ModelSpec)
+            else choose_model(self.settings.model_copy(update={"model": model}))
+        )  # fmt: skip
+        if spec != self.model:
+            self.model = spec
+            self.planner.change_gateway(gateway := self._gateway(), self.time)
+            if gateway is not None:
+                gateway.start()
+            for old in np.unique(self.agents.scope).tolist():
+                scope = self.planner.scopes[old]
+                self.agents.scope[self.agents.scope == old] = self._scope(scope.kind, scope.role, scope.order)
+        self.model_reason = reason
+        log.info("model: %s (%s)", self.model_tag, reason)
+        return reason
+
+    def _gateway(self) -> Gateway | None:
         s = self.settings
-        words = self.compiled.vocabulary.model_copy(update={"examples": examples_of(self.compiled)})
-        return Gateway(
-            words, self.model, log_exchanges=s.log_exchanges, max_in_flight=s.max_in_flight
-        )
+        if self.model is None:
+            return None
+        self._words = self._words or told(self.compiled)
+        return Gateway(self._words, self.model, log_exchanges=s.log_exchanges, max_in_flight=s.max_in_flight)
 
     @property
     def model_tag(self) -> str:
         """The model as scopes name it; plans of different models are never mixed up."""
-        if self.model is None:
-            return "none"
-        return f"{self.model.kind}:{self.model.name}" if self.model.name else str(self.model)
+        return "none" if self.model is None else self.model.tag
 
     # Life
 
@@ -158,14 +183,9 @@ class Simulation:
             raise DomainError(unknown(kind, self.domain.kinds, "spawn", "kind"))
         if tier not in TIERS:
             raise DomainError(unknown(tier, TIERS, "spawn", "tier"))
-        if not isinstance(number, int | np.integer) or number < 0:
-            raise DomainError(f"number={number!r} of agents must be a whole number of at least 0")
         scope = self._scope(kind, role, "")
-        values = {**self.domain.kinds[kind], **columns}
-        values.setdefault("home_x", values.get("x", 0.0))
-        values.setdefault("home_y", values.get("y", 0.0))
         self._make_way()
-        rows = self._population.add_agents(kind, int(number), values)
+        rows = self._population.add_agents(kind, number, columns)
         self.agents.scope[rows] = scope
         self.agents.tier[rows] = TIERS.index(tier)
         self.agents.plan[rows] = self.planner.scopes.default_plan[scope]
@@ -173,12 +193,8 @@ class Simulation:
 
     def add_thing(self, kind: str, x: float = 0.0, y: float = 0.0, **columns: float) -> Thing:
         """A new thing at (x, y). Errors as ``spawn``."""
-        if kind not in self.domain.declared.things:
-            known = ", ".join(self.domain.declared.things) or "none: declare one with domain.thing(...)"
-            raise DomainError(f"no thing {kind!r}; there are: {known}")
-        values = {**self.domain.declared.things[kind], "x": x, "y": y, **columns}
         self._make_way()
-        return self._population.add_thing(kind, values)
+        return self._population.add_thing(kind, {"x": x, "y": y, **columns})
 
     def _make_way(self) -> None:
         """Reuse the rows of the dead rather than grow, unless a system is at work on rows right now."""
@@ -256,7 +272,7 @@ class Simulation:
         Figures, and the last values in ``sim.agents``, can still be read.
         """
         self.planner.forget_requests(self.time)
-        if isinstance(self.planner.gateway, Gateway):
+        if self.planner.gateway is not None:
             self.planner.gateway.close()
         self._population.end()
         self._world.leave()
@@ -293,36 +309,14 @@ class Simulation:
         """The thing table as kernels take it."""
         return Things(self.things.f, self.things.taken)
 
-    def room_for_events(self) -> Events:
-        """Buffers with room for one event an agent."""
-        if len(self.events.source) < self.agents.count:
-            self.events = no_events(self.agents.capacity)
-        return self.events
-
-    def report_error(self, what: str, error: BaseException) -> None:
-        """The game's own code raised: log it the first time, count it, and go on."""
-        key = f"{what}: {type(error).__name__}: {error}"
-        if key not in self.errors and len(self.errors) >= MAX_ERRORS:
-            key = "further errors"
-        self.errors[key] += 1
-        if self.errors[key] == 1:
-            log.error("%s (counted from now on, not logged again)", key, exc_info=error)
-
     # What is going on
 
     def situation(self, agent: Agent) -> Situation:
         """The agent's situation as of its last perception: key, vector, words."""
         row = self._population.row_of(agent)
         scope = self.planner.scopes[int(self.agents.scope[row])]
-        return Situation(self.compiled.vocabulary, scope, int(self.agents.key[row]), self._vector(row))
-
-    def _vector(self, row: int) -> tuple[float, ...]:
-        table, kind = self.compiled.features, int(self.agents.kind[row])
-        vector = []
-        for q, feature in enumerate(self.compiled.declared_features):
-            if table.multiplier[kind, q]:
-                vector.append(position_among(float(self.agents.f[table.column[q], row]), feature.edges))
-        return tuple(vector)
+        vector = self.compiled.vector(int(self.agents.kind[row]), self.agents.f[:, row])
+        return Situation(self.compiled.vocabulary, scope, int(self.agents.key[row]), vector)
 
     def why(self, agent: Agent) -> str:
         """In plain words: its situation, what is legal now, prompt, the model's raw answer, plan, step and source."""

@@ -7,6 +7,7 @@ import sys
 import threading
 
 from .domain import Domain
+from .handing import Turn
 from .membership import inside
 from .settings import Settings
 
@@ -59,3 +60,4 @@ def _run() -> None:
         sim.planner.cache.put_back(0)
         sim.planner.cache.pick(0)
         sim.planner.hand_out_all([(0, 0)], sim.columns(), sim.thing_columns(), sim.agents.count)
+        sim.planner.options(Turn(sim.columns(), sim.thing_columns(), sim.agents.count, 0.0), 0)

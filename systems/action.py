@@ -13,7 +13,7 @@ from astrasim import declarations
 from astrasim.agents import Agent, Spot
 from astrasim.errors import ActionError, AgentGone
 from astrasim.kernels.acting import act, apply_events, cool_down, finish
-from astrasim.kernels.columns import AT_AGENT, AT_HOME, AT_PLACE, AT_SELF, AT_THING, HOME_X, RUNNING
+from astrasim.kernels.columns import AT_AGENT, AT_HOME, AT_PLACE, AT_SELF, AT_THING, HOME_X, RUNNING, no_events
 from astrasim.simulation import Simulation
 from astrasim.steps import Status, check_transitions
 from astrasim.views import Rows, Spots
@@ -35,6 +35,7 @@ class Action(esper.Processor):
         self._sim = sim
         self._tasks: dict[int, Task] = {}
         self._custom: NDArray[np.int32] = np.zeros((3, 0), np.int32)
+        self._events = no_events(0)
         targets = sim.compiled.targets
         # As lists: reading one number out of an array takes three times as long.
         self._sorts: list[int] = targets.sort.tolist()
@@ -57,10 +58,11 @@ class Action(esper.Processor):
             self._resolve()
         if self._custom.shape[1] < n:
             self._custom = np.zeros((3, agents.capacity), np.int32)
-        events = sim.room_for_events()
+        if len(self._events.source) < n:
+            self._events = no_events(agents.capacity)
         before = agents.state[:n].copy() if sim.settings.strict else None
-        sim.event_count, custom = act(
-            sim.columns(), sim.thing_columns(), tables.actions, tables.targets, planner.plans.table, events,
+        event_count, custom = act(
+            sim.columns(), sim.thing_columns(), tables.actions, tables.targets, planner.plans.table, self._events,
             n, dt, sim.time, sim.settings.seed, self._custom,
         )  # fmt: skip
         if before is not None:
@@ -70,15 +72,15 @@ class Action(esper.Processor):
             self._run_custom(self._custom[:, :custom], dt)
         # Asked for again: the game's code may have spawned so many that the tables have new arrays.
         columns, things = sim.columns(), sim.thing_columns()
-        if sim.event_count:
-            apply_events(columns, things, events, 0, sim.event_count)
+        if event_count:
+            apply_events(columns, things, self._events, 0, event_count)
         finish(
             columns, things, tables.actions, tables.targets, planner.plans.table, n,
             planner.scopes.default_plan, dt, sim.time, planner.counters, planner.life,
         )  # fmt: skip
         if before is not None:
             check_transitions(before, agents.state[:n])
-        if sim.event_count:
+        if event_count:
             for row in np.flatnonzero(things.taken).tolist():
                 sim.remove(sim.things.handles[row])
 
@@ -217,7 +219,7 @@ class Action(esper.Processor):
     def _failed(self, what: str, error: Exception) -> None:
         if self._sim.settings.strict:
             raise ActionError(f"{what}: {error if isinstance(error, ActionError) else f'raised {error!r}'}") from error
-        self._sim.report_error(what, error)
+        self._sim.errors.report(what, error)
 
 
 _WANTED = "an action returns Status.RUNNING, Status.DONE or Status.FAILED"

@@ -75,4 +75,4 @@ class Perception(esper.Processor):
         except Exception as error:  # the game's code: nobody sees anybody then
             if sim.settings.strict:
                 raise ActionError(f"line_of_sight raised: {error!r}") from error
-            sim.report_error("line_of_sight", error)
+            sim.errors.report("line_of_sight", error)

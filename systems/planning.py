@@ -13,7 +13,7 @@ class Planning(esper.Processor):
 
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
-        sim.planner.report = sim.report_error
+        sim.planner.serving.report = sim.errors.report
 
     def process(self, dt: float | None = None) -> None:
         sim, agents = self._sim, self._sim.agents

@@ -82,13 +82,13 @@ class Situations(esper.Processor):
             agents.f[column, rows] = numbers
         if unknown:
             nan = ActionError("a value is NaN, which counts as the lowest bucket")
-            self._sim.report_error(f"feature {feature.name}", nan)
+            self._sim.errors.report(f"feature {feature.name}", nan)
 
     def _failed(self, feature: Feature, error: Exception) -> None:
         if self._sim.settings.strict:
             what = error if isinstance(error, ActionError) else f"raised {error!r}"
             raise ActionError(f"feature {feature.name}: {what}") from error
-        self._sim.report_error(f"feature {feature.name}", error)
+        self._sim.errors.report(f"feature {feature.name}", error)
 
 
 def _number(returned: Any) -> float:

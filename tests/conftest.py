@@ -64,6 +64,7 @@ class StandIn:
         self.chooses = False
         self.options: dict[int, list[tuple[int, int]]] = {}
         self.cancelled: list[int] = []
+        self.closed = False
         self._results: list[Answer | Failure] = []
 
     def declare_scope(self, scope_id: int, scope: Scope) -> None:
@@ -79,6 +80,9 @@ class StandIn:
 
     def cancel(self, request_id: int) -> None:
         self.cancelled.append(request_id)
+
+    def close(self) -> None:
+        self.closed = True
 
     def poll(self, max_messages: int = 64) -> list[Answer | Failure]:
         results, self._results = self._results[:max_messages], self._results[max_messages:]

@@ -23,7 +23,7 @@ class Scripted:
     chooses = False
 
     def __init__(self, sim: Simulation) -> None:
-        self.sim, self.ready, self.cancelled = sim, True, list[int]()
+        self.sim, self.ready, self.cancelled, self.closed = sim, True, list[int](), False
         self.scopes: dict[int, Scope] = {}
         self.asked: dict[int, tuple[int, int]] = {}
         self._replies: list[Answer | Failure] = []
@@ -44,6 +44,9 @@ class Scripted:
 
     def cancel(self, request_id: int) -> None:
         self.cancelled.append(request_id)
+
+    def close(self) -> None:
+        self.closed = True
 
     def poll(self, max_messages: int = 64) -> list[Answer | Failure]:
         taken, self._replies = self._replies[:max_messages], self._replies[max_messages:]

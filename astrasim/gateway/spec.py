@@ -52,6 +52,11 @@ class ModelSpec(BaseModel):
         """Whether the model is too small to write plans, and chooses among the heuristic's steps instead."""
         return self.kind == "embedded"
 
+    @property
+    def tag(self) -> str:
+        """The model as scopes name it."""
+        return f"{self.kind}:{self.name}" if self.name else str(self)
+
     def __str__(self) -> str:
         """For people: without key and password."""
         if self.kind == "function":

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from astrasim import Domain, Simulation, Status
 from astrasim.kernels.acting import act, finish
-from astrasim.kernels.columns import DONE, NEED_END, RUNNING
+from astrasim.kernels.columns import DONE, NEED_END, RUNNING, no_events
 from astrasim.kernels.lookup import find
 from astrasim.kernels.planning import collect_needs, hand_out, serve
 from astrasim.plans import Origin
@@ -67,7 +67,7 @@ class Crowd:
     def act(self) -> None:
         sim, t = self.sim, self.tables
         act(
-            self.agents, self.things, t.actions, t.targets, self.plans, sim.room_for_events(), N, 1 / 60, sim.time, 0,
+            self.agents, self.things, t.actions, t.targets, self.plans, no_events(N), N, 1 / 60, sim.time, 0,
             np.zeros((3, N), np.int32),
         )  # fmt: skip
 
