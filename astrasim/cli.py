@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from . import __version__
 from .errors import AstraSimError
+
+if TYPE_CHECKING:
+    from .doctor import Finding
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Game characters that plan with a language model.")
 
@@ -45,7 +51,7 @@ def stress(
     every: Annotated[int, typer.Option(min=1, max=60, help="Each agent perceives in every k-th tick.")] = 1,
     frames: Annotated[int, typer.Option(min=1, help="Frames to measure, after the warm-up.")] = 600,
     model: Annotated[
-        str, typer.Option(help="none, stub (a server of random legal plans), openai or function:MODULE:NAME.")
+        str, typer.Option(help="none, stub (a server of random legal plans), auto, ollama, openai, embedded or function:MODULE:NAME.")
     ] = "stub",
     rate: Annotated[float, typer.Option(min=0, help="Requests a second, at most.")] = 20.0,
     budget_ms: Annotated[float, typer.Option(min=0, help="Planning budget a tick, milliseconds.")] = 2.0,
@@ -92,6 +98,34 @@ def demo(
         seconds = 10.0
     times = window.run_demo(headless=headless, seconds=seconds, screenshot=screenshot, json_file=json_file)
     _out.print(str(times))
+
+
+@app.command()
+def doctor(
+    ask: Annotated[bool, typer.Option(help="Have each model decide a few situations.")] = True,
+) -> None:
+    """What is installed, which settings hold, which model answers and how fast, and what to do about the rest."""
+    from . import doctor as examined
+    from .settings import Settings
+
+    settings = Settings()
+    _findings("Installed", examined.parts())
+    table = Table("setting", "value", "from", title="Settings", title_justify="left")
+    for name, value, source in examined.settings_in_force(settings):
+        table.add_row(name, Text(value), source, style="" if source != "default" else "dim")
+    _out.print(table)
+    with _err.status("looking for models") as status:
+        found = list(examined.models(settings, status.update, ask=ask))
+        chosen = examined.verdict(settings)
+    _findings("Models", found)
+    _out.print(f"A game started here asks: {chosen}", markup=False)
+
+
+def _findings(title: str, findings: Iterable[Finding]) -> None:
+    table = Table("", "", "to mend it", title=title, title_justify="left", show_header=False)
+    for found in findings:
+        table.add_row(found.what, Text(found.state), Text(found.remedy, style="yellow"))
+    _out.print(table)
 
 
 def _has_display() -> bool:

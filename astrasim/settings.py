@@ -21,8 +21,13 @@ from .errors import SettingsError
 
 PREFIX = "ASTRASIM_"
 FILE = "astrasim.toml"
-FOREIGN = {"base_url": "OPENAI_BASE_URL", "api_key": "OPENAI_API_KEY"}
-"""Settings that the environment knows by a name which other programs use too."""
+FOREIGN = {
+    "base_url": ("OPENAI_BASE_URL",),
+    "api_key": ("OPENAI_API_KEY",),
+    "ollama_url": ("OLLAMA_URL", "OLLAMA_HOST"),
+    "ollama_model": ("OLLAMA_MODEL",),
+}
+"""Settings that the environment knows by names which other programs use too; the first that is set counts."""
 PRIVATE = ("ASTRASIM_GATEWAY_", "ASTRASIM_SMOLLM_")
 """Beginnings of environment variables by which processes of AstraSim talk to each other."""
 
@@ -44,13 +49,20 @@ class Settings(BaseSettings):
     budget_units: int | None = Field(None, ge=0)
     """Units of planning work a tick instead of milliseconds: two runs then do exactly the same."""
     model: str = "auto"
-    """``auto``, ``none``, ``openai``, or ``function:MODULE:NAME`` (a function (prompt, schema) -> text of your own)."""
+    """``auto`` (Ollama if it answers with a model, else the OpenAI-compatible server if there is a ``base_url``, else the
+    embedded model if it is installed, else none), ``none``, ``ollama``, ``openai``, ``embedded``, or
+    ``function:MODULE:NAME`` (a function (prompt, schema) -> text of your own)."""
     model_name: str = ""
     """Which model to ask an OpenAI-compatible server for."""
     base_url: str = Field("", repr=False)  # it may hold a password
     """Of an OpenAI-compatible server, with its ``/v1``; from ``OPENAI_BASE_URL``."""
     api_key: SecretStr | None = None
     """For that server; from ``OPENAI_API_KEY``. It is shown nowhere."""
+    ollama_url: str = ""
+    """Where Ollama is, read as Ollama reads ``OLLAMA_HOST``; empty: ``http://127.0.0.1:11434``. From ``OLLAMA_URL``, else
+    ``OLLAMA_HOST``."""
+    ollama_model: str = ""
+    """Which model to ask Ollama for; empty: the first that it has. From ``OLLAMA_MODEL``."""
     use_llm: bool = True
     """``ASTRASIM_USE_LLM=0`` means no model, whatever ``model`` says."""
     requests_per_second: float = Field(20.0, ge=0, le=10_000)
@@ -97,13 +109,32 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        foreign = {name: value for name, variable in FOREIGN.items() if (value := os.environ.get(variable))}
+        foreign = {name: os.environ[variable] for name in FOREIGN if (variable := _foreign(name))}
         return (
             init_settings,
             env_settings,
             InitSettingsSource(settings_cls, foreign),
             TomlConfigSettingsSource(settings_cls),
         )
+
+
+def _foreign(name: str) -> str:
+    """The variable of other programs that gives this setting, "" for none."""
+    return next((variable for variable in FOREIGN.get(name, ()) if os.environ.get(variable)), "")
+
+
+def origin(name: str) -> str:
+    """Where a setting comes from that is not given in code: a variable's name, ``astrasim.toml``, or "" for nowhere.
+
+    Raises:
+        tomllib.TOMLDecodeError: if the file is no TOML file.
+    """
+    if os.environ.get(PREFIX + name.upper()):
+        return PREFIX + name.upper()
+    if variable := _foreign(name):
+        return variable
+    file = Path(FILE)
+    return FILE if file.is_file() and name in tomllib.loads(file.read_text(encoding="utf-8")) else ""
 
 
 def _unknown_variables() -> list[str]:
@@ -116,8 +147,7 @@ def _explain(problem: Any, given: dict[str, Any]) -> str:
     name = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
         return unknown(name, list(Settings.model_fields), "settings" if name in given else FILE, "setting")
-    variables = [v for v in (PREFIX + name.upper(), FOREIGN.get(name, "")) if os.environ.get(v)]
-    where = "" if name in given else f" (from {[*variables, FILE][0]})"
+    where = "" if name in given else f" (from {origin(name) or FILE})"
     value = "..." if name == "api_key" else repr(problem["input"])
     return f"setting {name}={value}{where}: {problem['msg']}{_range(name)}"
 
