@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -73,6 +74,20 @@ class Chooser(Protocol):
         ...
 
 
+@runtime_checkable
+class Keeper(Protocol):
+    """A model that has something to do beside the requests."""
+
+    async def keep_loaded(self) -> None:
+        """Runs for as long as the gateway does, which cancels it: loads the model wherever it is not."""
+        ...
+
+
+def with_schema(text: str, schema: dict[str, Any]) -> str:
+    """``text`` (a prompt's stable part), and below it the schema of the answer, compactly."""
+    return f"{text}\nThe JSON schema of your answer: {json.dumps(schema, separators=(',', ':'))}"
+
+
 async def open_model(spec: ModelSpec, max_in_flight: int, tell: Callable[[str], None]) -> Model | Chooser:
     """The model that ``spec`` names.
 
@@ -86,6 +101,10 @@ async def open_model(spec: ModelSpec, max_in_flight: int, tell: Callable[[str], 
         from .openai import OpenAIModel
 
         return OpenAIModel(spec, max_in_flight)
+    if spec.kind == "ollama":
+        from .ollama import OllamaModel
+
+        return OllamaModel(spec, max_in_flight, tell)
     # In a thread, because some modules take seconds to import and the game must hear that we are alive.
     function = await to_thread.run_sync(_find_function, spec.name)
     return FunctionModel(function, max_in_flight)

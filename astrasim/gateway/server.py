@@ -31,7 +31,7 @@ from ..vocabulary import Scope, Vocabulary
 from .exchanges import ExchangeLog
 from .framing import FrameReader, FramingError, Message, pack
 from .messages import MAX_TO_GAME, MAX_TO_GATEWAY, NO_USAGE, QUEUE_FACTOR, Usage, clean
-from .models import MAX_TOKENS, BrokenModel, Chooser, Completion, Model, ModelError, open_model
+from .models import MAX_TOKENS, BrokenModel, Chooser, Completion, Keeper, Model, ModelError, open_model
 from .spec import ModelSpec
 
 _HANG_S = 20.0
@@ -161,6 +161,8 @@ class Server:
             self._push({"t": "note", "text": clean(error.detail)})
         self._ready = True
         self._push({"t": "ready"})
+        if isinstance(self._model, Keeper):
+            await self._model.keep_loaded()
 
     def _tell(self, text: str) -> None:
         """Say what the model is busy with, "" for nothing any more."""

@@ -13,10 +13,11 @@ class ModelSpec(BaseModel):
 
     ``kind`` "openai" is any server that speaks OpenAI's chat completions at ``base_url`` (``http://localhost:8080``
     or with a path, ``https://api.openai.com/v1``); ``name`` is the model's name there, empty for the first that it
-    lists. ``kind`` "ollama" is Ollama's own ``/api/chat`` there. ``kind`` "embedded" is the small model that runs in
-    the gateway process itself. ``kind`` "function" is a Python function named ``module:function``, imported in the
-    gateway process (by the same ``sys.path`` as the game's), called with (prompt, schema), plain (in a thread) or async
-    (which must not block), and returning the answer's text.
+    lists. ``kind`` "ollama" is Ollama's own ``/api/chat`` there (``http://127.0.0.1:11434``; see ``ollama_url``), whose
+    ``name`` may be empty for a model that is loaded, else the first there. ``kind`` "embedded" is the small model that
+    runs in the gateway process itself. ``kind`` "function" is a Python function named ``module:function``, imported in
+    the gateway process (by the same ``sys.path`` as the game's), called with (prompt, schema), plain (in a thread) or
+    async (which must not block), and returning the answer's text.
 
     Raises:
         pydantic.ValidationError: if name or address do not fit the kind.

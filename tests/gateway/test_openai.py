@@ -17,8 +17,9 @@ import pytest
 from pydantic import SecretStr
 
 from astrasim.gateway import ModelSpec
+from astrasim.gateway.http import CONNECTIONS_A_CLIENT, MAX_BODY_BYTES, error_message
 from astrasim.gateway.models import ModelError
-from astrasim.gateway.openai import CONNECTIONS_A_CLIENT, MAX_BODY_BYTES, OpenAIModel, endpoint, error_message
+from astrasim.gateway.openai import OpenAIModel, endpoint
 from astrasim.prompts import Prompt
 
 if TYPE_CHECKING:
