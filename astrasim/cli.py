@@ -51,7 +51,8 @@ def stress(
     every: Annotated[int, typer.Option(min=1, max=60, help="Each agent perceives in every k-th tick.")] = 1,
     frames: Annotated[int, typer.Option(min=1, help="Frames to measure, after the warm-up.")] = 600,
     model: Annotated[
-        str, typer.Option(help="none, stub (a server of random legal plans), auto, ollama, openai, embedded or function:MODULE:NAME.")
+        str,
+        typer.Option(help="none, stub (a server of random plans), auto, ollama, openai, embedded, function:MODULE:NAME."),
     ] = "stub",
     rate: Annotated[float, typer.Option(min=0, help="Requests a second, at most.")] = 20.0,
     budget_ms: Annotated[float, typer.Option(min=0, help="Planning budget a tick, milliseconds.")] = 2.0,
@@ -110,7 +111,8 @@ def doctor(
 
     settings = Settings()
     _findings("Installed", examined.parts())
-    table = Table("setting", "value", "from", title="Settings", title_justify="left")
+    _out.print("Settings", style="bold")
+    table = Table(box=None, show_header=False)
     for name, value, source in examined.settings_in_force(settings):
         table.add_row(name, Text(value), source, style="" if source != "default" else "dim")
     _out.print(table)
@@ -122,9 +124,14 @@ def doctor(
 
 
 def _findings(title: str, findings: Iterable[Finding]) -> None:
-    table = Table("", "", "to mend it", title=title, title_justify="left", show_header=False)
+    _out.print(title, style="bold")
+    table = Table(box=None, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")  # nothing is cut: commands are there to be copied
     for found in findings:
-        table.add_row(found.what, Text(found.state), Text(found.remedy, style="yellow"))
+        table.add_row(found.what, Text(found.state))
+        if found.remedy:
+            table.add_row("", Text(f"→ {found.remedy}", style="yellow"))
     _out.print(table)
 
 

@@ -61,7 +61,8 @@ def _first_there_is(settings: Settings) -> tuple[ModelSpec | None, str]:
     else:
         passed = f"Ollama has no model{f' {name!r}' if name else ''} (ollama pull {name or 'llama3.2'})"
     if settings.base_url:
-        return openai_spec(settings), f"auto: {passed}; OPENAI_BASE_URL (base_url) is set"
+        spec = openai_spec(settings)
+        return spec, f"auto: {passed}; OPENAI_BASE_URL (base_url) is set: {spec}"
     passed += "; OPENAI_BASE_URL (base_url) is not set"
     if lacks := embedded_lacks():
         return None, f"auto: {passed}; {lacks}; so heuristics decide"

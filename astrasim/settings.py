@@ -49,8 +49,8 @@ class Settings(BaseSettings):
     budget_units: int | None = Field(None, ge=0)
     """Units of planning work a tick instead of milliseconds: two runs then do exactly the same."""
     model: str = "auto"
-    """``auto`` (Ollama if it answers with a model, else the OpenAI-compatible server if there is a ``base_url``, else the
-    embedded model if it is installed, else none), ``none``, ``ollama``, ``openai``, ``embedded``, or
+    """``auto`` (Ollama if it answers with a model, else the OpenAI-compatible server if there is a ``base_url``, else
+    the embedded model if it is installed, else none), ``none``, ``ollama``, ``openai``, ``embedded``, or
     ``function:MODULE:NAME`` (a function (prompt, schema) -> text of your own)."""
     model_name: str = ""
     """Which model to ask an OpenAI-compatible server for."""
@@ -59,8 +59,8 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     """For that server; from ``OPENAI_API_KEY``. It is shown nowhere."""
     ollama_url: str = ""
-    """Where Ollama is, read as Ollama reads ``OLLAMA_HOST``; empty: ``http://127.0.0.1:11434``. From ``OLLAMA_URL``, else
-    ``OLLAMA_HOST``."""
+    """Where Ollama is, read as Ollama reads ``OLLAMA_HOST``; empty: ``http://127.0.0.1:11434``. From ``OLLAMA_URL``,
+    else ``OLLAMA_HOST``."""
     ollama_model: str = ""
     """Which model to ask Ollama for; empty: the first that it has. From ``OLLAMA_MODEL``."""
     use_llm: bool = True

@@ -35,6 +35,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("ASTRASIM_", "OPENAI_", "OLLAMA_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")  # the discard port: no model of this machine's takes part
 
 
 @pytest.fixture
