@@ -11,13 +11,18 @@ from .compiled import Compiled
 from .errors import ActionError
 from .plans import PlanStore
 from .scopes import Scopes
-from .vocabulary import Example, Scope
+from .vocabulary import Example, Scope, Vocabulary
 
 log = logging.getLogger("astrasim")
 
 EXAMPLES = 8
 """For each role and kind, at most."""
 _LOOKED_AT = 96
+
+
+def with_examples(compiled: Compiled) -> Vocabulary:
+    """The vocabulary of a domain, with examples: what prompts are made from."""
+    return compiled.vocabulary.model_copy(update={"examples": examples_of(compiled)})
 
 
 def examples_of(compiled: Compiled) -> tuple[Example, ...]:

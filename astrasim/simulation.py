@@ -6,6 +6,7 @@ import importlib
 import logging
 from collections import Counter
 from collections.abc import Callable
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +19,7 @@ from .arguments import unknown
 from .compiled import Compiled, compile_domain
 from .domain import Domain
 from .errors import DomainError
-from .examples import examples_of
+from .examples import with_examples
 from .gateway import Gateway
 from .kernels.columns import NEED_ORDER, Agents, Events, Things, no_events
 from .membership import World
@@ -30,7 +31,7 @@ from .population import NEVER_LOOKED, Population
 from .settings import Settings
 from .situation import Situation, position_among
 from .statistics import Statistics, Window
-from .vocabulary import normalise_order
+from .vocabulary import Vocabulary, normalise_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,10 +120,12 @@ class Simulation:
     def _new_gateway(self) -> Gateway:
         assert self.model is not None
         s = self.settings
-        words = self.compiled.vocabulary.model_copy(update={"examples": examples_of(self.compiled)})
-        return Gateway(
-            words, self.model, log_exchanges=s.log_exchanges, max_in_flight=s.max_in_flight
-        )
+        return Gateway(self.words, self.model, log_exchanges=s.log_exchanges, max_in_flight=s.max_in_flight)
+
+    @cached_property
+    def words(self) -> Vocabulary:
+        """The vocabulary as the model's side has it, with examples."""
+        return with_examples(self.compiled)
 
     @property
     def model_tag(self) -> str:
@@ -218,7 +221,8 @@ class Simulation:
 
     def _scope(self, kind: str, role: str | None, order: str) -> int:
         found = self.compiled.role_for(kind, role)
-        return self.planner.scopes.intern(self.compiled.scope(kind, found, order, self.model_tag))
+        scope = self.compiled.scope(kind, found, order, self.model_tag, self.settings.prompt)
+        return self.planner.scopes.intern(scope)
 
     # Time
 
