@@ -19,7 +19,8 @@ MAX_VALUES = 1024
 _BEGIN = re.compile(r"""\{(?=\s*+(?:["'}/#]|[A-Za-z_][\w-]*+\s*+:|\Z))|\[(?=\s*+(?:["'{\[\]/#]|\Z))""")
 _SKIP = re.compile(r"(?:\s++|(?://|\#)[^\n]*+)*+")
 _STRING = re.compile(r'''"(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+\'''', re.DOTALL)
-_IN_SINGLE_QUOTES = re.compile(r'\\.|"', re.DOTALL)
+# Python's escapes, Markdown's (an underscore's), and a quotation mark between single quotes.
+_ESCAPE = re.compile(r"""\\(?:x([0-9a-fA-F]{2})|U(00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})|.)|\"""", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+(?!\w)")
 _WORD = re.compile(r"[A-Za-z_][\w-]*+")
 _WORDS: dict[str, object] = {
@@ -125,9 +126,7 @@ class _Reader:
         found = _STRING.match(self._text, at)
         if found is None:
             self._refuse(len(self._text))
-        quoted = found[0]
-        if quoted[0] == "'":
-            quoted = f'"{_IN_SINGLE_QUOTES.sub(_as_in_double_quotes, quoted[1:-1])}"'
+        quoted = f'"{_ESCAPE.sub(_as_json, found[0][1:-1])}"'
         try:
             text: str = json.loads(quoted, strict=False)  # not strict: line ends in a string are plain enough
         except ValueError:
@@ -150,5 +149,7 @@ def _number(text: str) -> int | float:
     return int(text) if len(text) < 16 and text.lstrip("+-").isdigit() else float(text)
 
 
-def _as_in_double_quotes(part: re.Match[str]) -> str:
-    return {"\\'": "'", '"': '\\"'}.get(part[0], part[0])
+def _as_json(escape: re.Match[str]) -> str:
+    if code := escape[1] or escape[2]:
+        return json.dumps(chr(int(code, 16)))[1:-1]
+    return {"\\'": "'", "\\_": "_", '"': '\\"'}.get(escape[0], escape[0])

@@ -4,6 +4,7 @@ shareable. The stable part (the system message, one a scope) comes first, so tha
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
@@ -115,7 +116,7 @@ def _examples(vocabulary: Vocabulary, scope: Scope) -> Iterator[tuple[str, dict[
                 {
                     "action": vocabulary.actions[action].name,
                     "target": vocabulary.targets[target],
-                    "seconds": min(max(round(seconds), least), most),
+                    "seconds": min(max(math.floor(seconds + 0.5), least), most),
                 }
                 for action, target, seconds in read_compact_plan("\n".join(example.lines), vocabulary, scope)
             ]

@@ -189,8 +189,8 @@ chase: intruder
 JSON only: {"steps": [{"action": ..., "target": ..., "seconds": ...}]}, 1 to 8 steps, seconds 1 to 10, whole.
 Situation: all is quiet; you are well.
 {"steps":[{"action":"hold","target":"bridge","seconds":3}]}
-Situation: a thief is here; you are well.
-{"steps":[{"action":"chase","target":"intruder","seconds":2},{"action":"hold","target":"home","seconds":1}]}"""
+Situation: a thief is here; you are hurt.
+{"steps":[{"action":"chase","target":"intruder","seconds":3},{"action":"hold","target":"home","seconds":1}]}"""
 
 
 def test_the_simplified_prompt_is_a_line_a_part_and_asks_for_one_step() -> None:
