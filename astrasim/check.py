@@ -11,12 +11,13 @@ from .compiled import Compiled, compile_domain
 from .declarations import WAIT
 from .domain import Domain
 from .errors import ActionError
+from .examples import with_examples
 from .mistakes import raise_mistakes
 from .plans import PlanStore
-from .prompts import json_prompt
+from .prompts import Prompt, json_prompt
 from .reader import plan_grammar, plan_schema
 from .scopes import Scopes
-from .vocabulary import Scope
+from .vocabulary import PROMPT_LENGTHS, PromptLength, Scope, Vocabulary
 
 
 class Shown(NamedTuple):
@@ -24,8 +25,7 @@ class Shown(NamedTuple):
 
     scope: Scope
     situations: int
-    system: str
-    user: str
+    prompts: dict[PromptLength, Prompt]
     schema: str
     grammar: str
 
@@ -42,7 +42,12 @@ class Report(NamedTuple):
         for s in self.shown:
             parts += [
                 f"\n== {s.scope.kind}, role {s.scope.role}: {s.situations:,} situations ==",
-                f"-- prompt, system --\n{s.system}\n-- prompt, user --\n{s.user}",
+                *(
+                    f"-- prompt, {length}: {prompt.characters} characters, about {prompt.about_tokens} tokens "
+                    f"(characters / 4), system --\n{prompt.system}"
+                    for length, prompt in s.prompts.items()
+                ),
+                f"-- prompt, user (of all lengths) --\n{s.prompts['full'].user}",
                 f"-- JSON schema --\n{s.schema}\n-- grammar --\n{s.grammar}",
             ]
         return "\n".join(parts)
@@ -52,8 +57,9 @@ def check_domain(domain: Domain) -> Report:
     """See :meth:`astrasim.Domain.check`."""
     compiled = compile_domain(domain)
     raise_mistakes(domain, heuristic_mistakes(compiled))
+    words = with_examples(compiled)
     shown = [
-        _show(compiled, compiled.scope(kind, role, "", "none"))
+        _show(words, compiled.scope(kind, role, "", "none"))
         for role in compiled.roles.values()
         for kind in role.kinds
     ]
@@ -106,10 +112,9 @@ def _warnings(compiled: Compiled) -> Iterator[str]:
             yield f"feature {feature.name!r}: its hysteresis of {feature.hysteresis:g} is wider than one of its buckets"
 
 
-def _show(compiled: Compiled, scope: Scope) -> Shown:
-    vocabulary = compiled.vocabulary
-    prompt = json_prompt(vocabulary, scope, 0)
+def _show(vocabulary: Vocabulary, scope: Scope) -> Shown:
     return Shown(
-        scope, vocabulary.key_space(scope.kind), prompt.system, prompt.user,
+        scope, vocabulary.key_space(scope.kind),
+        {length: json_prompt(vocabulary, scope, 0, length) for length in PROMPT_LENGTHS},
         json.dumps(plan_schema(vocabulary, scope), indent=1), plan_grammar(vocabulary, scope),
     )  # fmt: skip

@@ -52,7 +52,7 @@ def stress(
     frames: Annotated[int, typer.Option(min=1, help="Frames to measure, after the warm-up.")] = 600,
     model: Annotated[
         str,
-        typer.Option(help="none, stub (a server of random plans), auto, ollama, openai, embedded or function:MODULE:NAME"),
+        typer.Option(help="none, stub (random legal plans), auto, ollama, openai, embedded or function:MODULE:NAME"),
     ] = "stub",
     rate: Annotated[float, typer.Option(min=0, help="Requests a second, at most.")] = 20.0,
     budget_ms: Annotated[float, typer.Option(min=0, help="Planning budget a tick, milliseconds.")] = 2.0,

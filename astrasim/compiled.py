@@ -21,7 +21,7 @@ from .resolved import Resolved, resolve
 from .roles import STYLES, Role
 from .situation import position_among
 from .tables import action_table, feature_table, percept_table, target_table
-from .vocabulary import MAX_STEPS, ActionWords, FeatureWords, Scope, Vocabulary
+from .vocabulary import MAX_STEPS, ActionWords, FeatureWords, PromptLength, Scope, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Compiled:
                 return found
         raise DomainError(f"a {kind} cannot have role {role!r}; it can have: {', '.join(r.name for r in fitting)}")
 
-    def scope(self, kind: str, role: Role, order: str, model: str) -> Scope:
+    def scope(self, kind: str, role: Role, order: str, model: str, prompt: PromptLength = "full") -> Scope:
         """The scope of an agent."""
         able = [a.name for a in self.vocabulary.actions if kind in a.kinds]
         actions = able if role.actions is None else [a for a in able if a in role.actions or a == WAIT]
         return Scope(
             kind=kind, role=role.name, persona=role.persona, order=order, actions=tuple(actions),
-            domain=self.vocabulary.domain, ruleset=self.vocabulary.ruleset, model=model,
+            domain=self.vocabulary.domain, ruleset=self.vocabulary.ruleset, model=model, prompt=prompt,
         )  # fmt: skip
 
     def vector(self, kind: int, values: NDArray[np.float32]) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from .compiled import compile_domain
 from .domain import Domain
 from .errors import SettingsError
-from .examples import told
+from .examples import with_examples
 from .gateway import Answer, Failure, Gateway, GatewayState, ModelSpec
 from .gateway.ollama_host import ollama_url, probe_ollama
 from .model_choice import (
@@ -150,7 +150,7 @@ def decide(spec: ModelSpec, tell: Callable[[str], object] = lambda _: None) -> D
     """Have a model decide a few situations of a small game, through a gateway process as games have it."""
     post = _post()
     compiled = compile_domain(post)
-    words = told(compiled)
+    words = with_examples(compiled)
     scope = compiled.scope("guard", compiled.roles["guard"], "", spec.tag)
     options = [
         (words.action_index[action], words.target_index[target])

@@ -20,8 +20,8 @@ EXAMPLES = 8
 _LOOKED_AT = 96
 
 
-def told(compiled: Compiled) -> Vocabulary:
-    """The domain's words with examples, as the gateway is told them."""
+def with_examples(compiled: Compiled) -> Vocabulary:
+    """The vocabulary of a domain, with examples: what prompts are made from."""
     return compiled.vocabulary.model_copy(update={"examples": examples_of(compiled)})
 
 

@@ -1,7 +1,7 @@
 """What a model may answer, three ways from one declaration: a JSON schema, a GBNF grammar, and the reader.
 
-The reader is the only door by which a model's text becomes steps. It accepts exactly what the schema describes; the
-compact dialect, which heuristics write too, may also name fractions of a second, or no duration at all.
+The reader accepts exactly what the schema describes; the compact dialect, which heuristics write too, may also name
+fractions of a second, or no duration at all. What models wrap around a plan is :mod:`astrasim.recovery`'s affair.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Steps = tuple[tuple[int, int, float], ...]
 
 def plan_schema(vocabulary: Vocabulary, scope: Scope) -> dict[str, Any]:
     """The JSON schema of a plan in ``scope``: 1 to 8 steps, each an action with one of its own targets."""
-    least, most = _whole_seconds(vocabulary)
+    least, most = whole_seconds(vocabulary)
     seconds = {"type": "integer", "minimum": least, "maximum": most}
     step_kinds = [
         {
@@ -66,7 +66,7 @@ def read_json_plan(text: str, vocabulary: Vocabulary, scope: Scope) -> Steps:
         raise PlanRejected("not_json", f"{type(error).__name__}: {error}") from None
     steps = _values(answer, ("steps",), "the answer")[0]
     if not isinstance(steps, list):
-        raise PlanRejected("wrong_shape", f'expected {{"steps": [...]}}, and steps is {_short(steps)}')
+        raise PlanRejected("wrong_shape", f'expected {{"steps": [...]}}, and steps is {short(steps)}')
     if not 1 <= len(steps) <= MAX_STEPS:
         raise PlanRejected("wrong_length", f"{len(steps)} steps, expected 1 to {MAX_STEPS}")
     return tuple(_read_step(step, vocabulary, scope) for step in steps)
@@ -75,13 +75,14 @@ def read_json_plan(text: str, vocabulary: Vocabulary, scope: Scope) -> Steps:
 def _read_step(step: object, vocabulary: Vocabulary, scope: Scope) -> tuple[int, int, float]:
     action, target, seconds = _values(step, ("action", "target", "seconds"), "a step")
     checked = check_step(action, target, seconds, vocabulary, scope)
-    least, most = _whole_seconds(vocabulary)
+    least, most = whole_seconds(vocabulary)
     if seconds is None or not checked[2].is_integer() or not least <= checked[2] <= most:
-        raise PlanRejected("bad_duration", f"{_short(seconds)} is no whole number of seconds from {least} to {most}")
+        raise PlanRejected("bad_duration", f"{short(seconds)} is no whole number of seconds from {least} to {most}")
     return checked
 
 
-def _whole_seconds(vocabulary: Vocabulary) -> tuple[int, int]:
+def whole_seconds(vocabulary: Vocabulary) -> tuple[int, int]:
+    """The least and the most seconds that a step of a JSON plan can last."""
     # Whole ones: grammars built from a schema (llama.cpp's for one) bound integers but not other numbers.
     return max(1, math.ceil(vocabulary.min_seconds)), math.floor(vocabulary.max_seconds)
 
@@ -95,7 +96,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _values(given: object, keys: tuple[str, ...], what: str) -> list[object]:
     if not isinstance(given, dict) or given.keys() != set(keys):
-        got = f"keys {_short(list(given))}" if isinstance(given, dict) else f"{_short(given)}"
+        got = f"keys {short(list(given))}" if isinstance(given, dict) else f"{short(given)}"
         raise PlanRejected("wrong_shape", f"{what} is an object with the keys {', '.join(keys)}, not {got}")
     return [given[key] for key in keys]
 
@@ -118,14 +119,14 @@ def read_compact_plan(text: str, vocabulary: Vocabulary, scope: Scope) -> Steps:
     steps = []
     for words in lines:
         if not 2 <= len(words) <= 3:
-            said = _short(" ".join(words))
+            said = short(" ".join(words))
             raise PlanRejected("wrong_shape", f"{said} is not 'action target' or 'action target seconds'")
         seconds: object = None
         if len(words) == 3:
             try:
                 seconds = float(words[2])
             except ValueError:
-                raise PlanRejected("bad_duration", f"{_short(words[2])} is no number of seconds") from None
+                raise PlanRejected("bad_duration", f"{short(words[2])} is no number of seconds") from None
         steps.append(check_step(words[0], words[1], seconds, vocabulary, scope))
     return tuple(steps)
 
@@ -137,7 +138,7 @@ def read_choice(text: str, options: tuple[str, ...], vocabulary: Vocabulary, sco
         PlanRejected: ``not_an_option`` for another; else with the reasons of :func:`read_json_plan`.
     """
     if text.strip() not in options:
-        raise PlanRejected("not_an_option", f"{_short(text)}; the options were: {', '.join(options)}")
+        raise PlanRejected("not_an_option", f"{short(text)}; the options were: {', '.join(options)}")
     return read_compact_plan(text, vocabulary, scope)
 
 
@@ -151,23 +152,24 @@ def check_step(
             finite number between the vocabulary's ``min_seconds`` and ``max_seconds``.
     """
     if not isinstance(action, str) or action not in scope.actions:
-        raise PlanRejected("unknown_action", f"{_short(action)}; {scope.role} can: {', '.join(scope.actions)}")
+        raise PlanRejected("unknown_action", f"{short(action)}; {scope.role} can: {', '.join(scope.actions)}")
     index = vocabulary.action_index[action]
     spec = vocabulary.actions[index]
     if not isinstance(target, str) or target not in spec.targets:
-        raise PlanRejected("unknown_target", f"{_short(target)}; {action} can have: {', '.join(spec.targets)}")
+        raise PlanRejected("unknown_target", f"{short(target)}; {action} can have: {', '.join(spec.targets)}")
     if seconds is None:
         seconds = spec.seconds
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise PlanRejected("bad_duration", f"{_short(seconds)} is no number of seconds")
+        raise PlanRejected("bad_duration", f"{short(seconds)} is no number of seconds")
     if not vocabulary.min_seconds <= seconds <= vocabulary.max_seconds:  # False for NaN too
         raise PlanRejected(
-            "bad_duration", f"{_short(seconds)} s is not within {vocabulary.min_seconds} to {vocabulary.max_seconds} s"
+            "bad_duration", f"{short(seconds)} s is not within {vocabulary.min_seconds} to {vocabulary.max_seconds} s"
         )
     return index, vocabulary.target_index[target], float(seconds)
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """``value`` as a rejection repeats it: a few dozen characters, whatever it is."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested too deep, or an integer of thousands of digits

@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from .arguments import unknown
 from .errors import SettingsError
+from .vocabulary import PromptLength
 
 PREFIX = "ASTRASIM_"
 FILE = "astrasim.toml"
@@ -65,6 +66,9 @@ class Settings(BaseSettings):
     """Which model to ask Ollama for; empty: the first that it has. From ``OLLAMA_MODEL``."""
     use_llm: bool = True
     """``ASTRASIM_USE_LLM=0`` means no model, whatever ``model`` says."""
+    prompt: PromptLength = "full"
+    """How much a model is told: ``full`` (what each action does, 4 examples), ``compressed`` (terse, 2 examples) or
+    ``simplified`` (three lines, no example, one step)."""
     requests_per_second: float = Field(20.0, ge=0, le=10_000)
     max_in_flight: int = Field(32, ge=1, le=1024)
     deadline_s: float = Field(10.0, gt=0, le=600)

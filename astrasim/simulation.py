@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Callable
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +18,7 @@ from .arguments import unknown
 from .compiled import Compiled, compile_domain
 from .domain import Domain
 from .errors import DomainError
-from .examples import told
+from .examples import with_examples
 from .gateway import Gateway, ModelSpec
 from .kernels.columns import NEED_ORDER, Agents, Things
 from .membership import World
@@ -93,7 +94,6 @@ class Simulation:
         self._population = Population(self.compiled, self.settings.capacity, self._world)
         self.agents, self.things = self._population.agents, self._population.things
         self.agents.tick_s = self.settings.tick_s
-        self._words: Vocabulary | None = None
         gateway = self._gateway()
         self.planner = Planner(self.compiled, self.settings, gateway)
         for role in self.compiled.roles.values():
@@ -148,8 +148,12 @@ class Simulation:
         s = self.settings
         if self.model is None:
             return None
-        self._words = self._words or told(self.compiled)
-        return Gateway(self._words, self.model, log_exchanges=s.log_exchanges, max_in_flight=s.max_in_flight)
+        return Gateway(self.words, self.model, log_exchanges=s.log_exchanges, max_in_flight=s.max_in_flight)
+
+    @cached_property
+    def words(self) -> Vocabulary:
+        """The vocabulary as the model's side has it, with examples."""
+        return with_examples(self.compiled)
 
     @property
     def model_tag(self) -> str:
@@ -234,7 +238,8 @@ class Simulation:
 
     def _scope(self, kind: str, role: str | None, order: str) -> int:
         found = self.compiled.role_for(kind, role)
-        return self.planner.scopes.intern(self.compiled.scope(kind, found, order, self.model_tag))
+        scope = self.compiled.scope(kind, found, order, self.model_tag, self.settings.prompt)
+        return self.planner.scopes.intern(scope)
 
     # Time
 

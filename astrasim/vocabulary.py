@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import unicodedata
 from functools import cached_property
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from .errors import DomainError
 
-PROMPT_VERSION = "1"
+PROMPT_VERSION = "2"
 MAX_STEPS = 8
 MAX_KEY = 2**62
 ORDER_MAX_CHARS = 200
+
+PromptLength = Literal["full", "compressed", "simplified"]
+PROMPT_LENGTHS: tuple[PromptLength, ...] = ("full", "compressed", "simplified")
 
 
 class _Frozen(BaseModel):
@@ -47,7 +51,7 @@ class Scope(_Frozen):
     """What must be equal before a plan may be shared between two agents.
 
     ``order`` is the player's order, normalised by :func:`normalise_order` ("" for none). ``actions`` are the names of
-    the actions that the role may use.
+    the actions that the role may use, ``prompt`` how much the model is told.
     """
 
     kind: str
@@ -58,6 +62,7 @@ class Scope(_Frozen):
     domain: str
     ruleset: str
     model: str
+    prompt: PromptLength = "full"
     prompt_version: str = PROMPT_VERSION
 
 

@@ -30,7 +30,7 @@ def explain(sim: Simulation, agent: Agent) -> str:
     row, table, planner = agent.row, sim.agents, sim.planner
     situation = sim.situation(agent)
     scope = situation.scope
-    prompt = json_prompt(sim.compiled.vocabulary, scope, situation.key)
+    prompt = json_prompt(sim.words, scope, situation.key)
     plan = planner.plans[int(table.plan[row])]
     step, status, ran_s = int(table.step[row]), Status(int(table.state[row])), float(table.elapsed[row])
     source = Source(int(table.source[row]))
@@ -52,7 +52,7 @@ def explain(sim: Simulation, agent: Agent) -> str:
     if table.plan_key[row] != situation.key and table.entry[row] >= 0:
         lines += ["", *_earlier_lines(sim, row)]
     lines += ["", *_model_lines(sim, row, situation.key), ""]
-    lines += ["prompt, system:", prompt.system, "prompt, user:", prompt.user]
+    lines += [f"prompt, {scope.prompt}, system:", prompt.system, f"prompt, {scope.prompt}, user:", prompt.user]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -224,7 +225,7 @@ def test_a_heuristic_is_asked_about_every_bucket_of_every_feature() -> None:
         return "wait self"
 
     with_heuristic(sense).check()
-    assert set(asked) == {(0, 0), (0, 1), (1, 0), (1, 1)} and len(asked) == 4
+    assert set(asked[:4]) == {(0, 0), (0, 1), (1, 0), (1, 1)}, "before it is asked for examples"
 
 
 def test_a_check_of_a_million_situations_takes_no_million_calls() -> None:
@@ -268,15 +269,20 @@ def test_a_good_domain_shows_what_a_model_would_be_asked() -> None:
         ("wolf", "wolf", 2),
     ]
     sheep, wolf = report.shown
-    assert "- hold (stay there): pasture, home" in sheep.system
-    assert sheep.user == "Situation: a wolf is near; you are hungry.\nWhat do you do?"
+    assert "- hold (stay there): pasture, home" in sheep.prompts["full"].system
+    assert sheep.prompts["full"].user == "Situation: a wolf is near; you are hungry.\nWhat do you do?"
     assert json.loads(wolf.schema)["properties"]["steps"]["maxItems"] == 8
     assert 'step ::= "wait self" | "hold pasture" | "hold home" | "chase prey"' in wolf.grammar
     text = str(report)
     assert "domain meadow: no mistakes" in text
     for shown in report.shown:
         assert f"== {shown.scope.kind}, role {shown.scope.role}: {shown.situations} situations ==" in text
-        assert all(part in text for part in (shown.system, shown.user, shown.schema, shown.grammar))
+        assert all(part in text for part in (shown.schema, shown.grammar))
+        assert list(shown.prompts) == ["full", "compressed", "simplified"]
+        for length, prompt in shown.prompts.items():
+            assert prompt.system in text and prompt.user in text
+            tokens = math.ceil((len(prompt.system) + len(prompt.user)) / 4)
+            assert f"prompt, {length}: {prompt.characters} characters, about {tokens} tokens (characters / 4)" in text
 
 
 def test_what_is_odd_but_no_mistake_is_a_warning() -> None:

@@ -26,7 +26,8 @@ from anyio.abc import SocketStream, TaskGroup
 
 from ..errors import PlanRejected
 from ..prompts import Prompt, json_prompt, situation_words
-from ..reader import Steps, plan_schema, read_choice, read_json_plan
+from ..reader import Steps, plan_schema, read_choice
+from ..recovery import recover_plan
 from ..vocabulary import Scope, Vocabulary
 from .exchanges import ExchangeLog
 from .framing import FrameReader, FramingError, Message, pack
@@ -280,7 +281,7 @@ class Server:
         return Question(
             prompt,
             partial(model.complete, prompt, schema, MAX_TOKENS),
-            partial(read_json_plan, vocabulary=words, scope=scope),
+            partial(recover_plan, vocabulary=words, scope=scope),
         )
 
     def _prepare(self, request: _Request, scope: Scope) -> tuple[Prompt, dict[str, Any]]:

@@ -89,7 +89,7 @@ def test_an_error_of_the_servers(play_a_game: Play, server: StubServer) -> None:
     ("what", "reason"),
     [
         ("prose", "not_json"),
-        ("cut", "not_json"),
+        ("cut", "cut_off"),
         ("no steps", "wrong_length"),
         ("wrong action", "unknown_action"),
         ("wrong target", "unknown_target"),

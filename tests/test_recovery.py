@@ -1,0 +1,397 @@
+"""Plans out of what models really send: read where there is one meaning, refused where there are none or two."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from astrasim import Domain, PlanRejected
+from astrasim.compiled import compile_domain
+from astrasim.reader import MAX_ANSWER_CHARS, Steps, plan_schema, read_json_plan
+from astrasim.recovery import recover_plan
+from astrasim.vocabulary import Scope
+
+REASONS = {
+    "too_long", "not_json", "wrong_shape", "wrong_length", "unknown_action", "unknown_target", "bad_duration",
+    "cut_off", "ambiguous",
+}  # fmt: skip
+
+
+def make_fort() -> Domain:
+    fort = Domain("fort", ["guard", "thief"], max_seconds=12.5)
+    fort.percept("nearest_enemy", nearest="thief", seen_by="guard", radius=30)
+    fort.place("bridge", x=5, y=5)
+    fort.place("gate", x=0, y=5)
+    fort.place("gate_2", x=9, y=5)
+    fort.stock("attack", targets=["nearest_enemy"], damage=3, range=2, seconds=3)
+    fort.stock("hold", targets=["bridge", "gate", "gate_2", "home"], seconds=2.5)
+    fort.stock("patrol", name="walk_around", targets=["bridge"], speed=2, seconds=5)
+    fort.role("statue", kinds="guard", actions="hold")
+    return fort
+
+
+FORT = compile_domain(make_fort())
+WORDS = FORT.vocabulary
+GUARD = FORT.scope("guard", FORT.role_for("guard", None), "", "none")
+STATUE = FORT.scope("guard", FORT.role_for("guard", "statue"), "", "none")
+
+ATTACK, HOLD, WALK = ("attack", "nearest_enemy", 3), ("hold", "bridge", 4), ("walk_around", "bridge", 5)
+
+
+def named(steps: Steps) -> list[tuple[str, str, float]]:
+    return [(WORDS.actions[a].name, WORDS.targets[t], seconds) for a, t, seconds in steps]
+
+
+def read(text: str, scope: Scope = GUARD) -> list[tuple[str, str, float]]:
+    return named(recover_plan(text, WORDS, scope))
+
+
+def why_not(text: str, scope: Scope = GUARD) -> str:
+    with pytest.raises(PlanRejected) as caught:
+        read(text, scope)
+    assert len(str(caught.value)) < 400, "an answer of 64 KiB is not repeated in full"
+    return caught.value.reason
+
+
+# What models sent, in the manner of each
+
+SENT: dict[str, tuple[str, list[tuple[str, str, float]]]] = {
+    "a plain answer": (
+        '{"steps": [{"action": "attack", "target": "nearest_enemy", "seconds": 3}]}', [ATTACK]),
+    "Gemma's fence": (
+        '```json\n{\n  "steps": [\n    {\n      "action": "hold",\n      "target": "bridge",\n      "seconds": 4\n'
+        "    }\n  ]\n}\n```\n", [HOLD]),
+    "a fence that does not end": (
+        '```json\n{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}\n', [HOLD]),
+    "GPT's prose": (
+        "Sure! Here's the plan I'd suggest for the guard:\n\n```json\n"
+        '{"steps": [{"action": "attack", "target": "nearest_enemy", "seconds": 3}, '
+        '{"action": "hold", "target": "bridge", "seconds": 4}]}\n```\n\n'
+        "**Why?** The thief (see [above]) is in reach, so it's best to strike first {then hold}. Good luck!",
+        [ATTACK, HOLD]),
+    "prose without a fence": (
+        'The guard should hold. {"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]} Let me know [1].',
+        [HOLD]),
+    "Qwen that thought": (
+        "<think>\nOkay, the thief is near. Options: {\"steps\": [{\"action\": \"hold\", ... Hmm, no. I'd attack.\n"
+        '</think>\n\n{"steps": [{"action": "attack", "target": "nearest_enemy", "seconds": 3}]}', [ATTACK]),
+    "Qwen that did not": (
+        '<think>\n\n</think>\n\n{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}', [HOLD]),
+    "DeepSeek, whose template opens the thought": (
+        'So maybe {"steps": [{"action": "hold", "target": "gate", "seconds": 4}]}? No: the bridge.\n</think>\n'
+        '```json\n{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}\n```', [HOLD]),
+    "Magistral's thought": (
+        '[THINK]hold or attack?[/THINK]{"steps": [{"action": "attack", "target": "nearest_enemy", "seconds": 3}]}',
+        [ATTACK]),
+    "Mistral's tool call": (
+        '[TOOL_CALLS][{"name": "plan", "arguments": '
+        '{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}}]', [HOLD]),
+    "Mistral's newer tool call": (
+        '[TOOL_CALLS]plan[ARGS]{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}', [HOLD]),
+    "Llama 3's tool call": (
+        '<|python_tag|>{"name": "make_plan", "parameters": {"steps": '
+        '[{"action": "attack", "target": "nearest_enemy", "seconds": "3"}]}}<|eom_id|>', [ATTACK]),
+    "Llama 3 that takes the actions for tools": (
+        '{"name": "attack", "parameters": {"target": "nearest_enemy", "seconds": "3"}}', [ATTACK]),
+    "Llama 3.1's function tag": (
+        '<function=plan>{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}</function>', [HOLD]),
+    "Hermes's tool call": (
+        '<tool_call>\n{"name": "plan", "arguments": {"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}}'
+        "\n</tool_call>", [HOLD]),
+    "OpenAI's message": (
+        json.dumps({"role": "assistant", "content": None, "tool_calls": [{"id": "call_1", "type": "function",
+            "function": {"name": "plan",
+            "arguments": '{"steps": [{"action": "attack", "target": "nearest_enemy", "seconds": 3}]}'}}]}), [ATTACK]),
+    "OpenAI's older message": (
+        json.dumps({"function_call": {"name": "hold", "arguments": '{"target": "bridge", "seconds": 4}'}}), [HOLD]),
+    "a response in a response": (
+        json.dumps({"response":
+            '```json\n{"plan": {"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}}\n```'}), [HOLD]),
+    "JSON as a string": (
+        json.dumps('{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}'), [HOLD]),
+    "a thought as a key": (
+        '{"thought": "They are close, [sigh].", "steps": [{"action": "attack", "target": "nearest_enemy", '
+        '"seconds": 3, "reason": "it is near"}], "confidence": 0.9}', [ATTACK]),
+    "a bare list": (
+        '[{"action": "attack", "target": "nearest_enemy", "seconds": 3}, '
+        '{"action": "hold", "target": "bridge", "seconds": 4}]', [ATTACK, HOLD]),
+    "one step, as asked by the simplified prompt": (
+        '{"action": "hold", "target": "bridge", "seconds": 4}', [HOLD]),
+    "one step where a list should be": (
+        '{"steps": {"action": "hold", "target": "bridge", "seconds": 4}}', [HOLD]),
+    "Phi's lines": (
+        '{"steps": ["attack nearest_enemy 3", "hold bridge 4 seconds", "walk around bridge"]}', [ATTACK, HOLD, WALK]),
+    "a bare list of lines": (
+        '["attack nearest_enemy 3", "Hold bridge 4s"]', [ATTACK, HOLD]),
+    "lines in one string": (
+        '{"steps": "attack nearest_enemy 3\\nhold bridge 4"}', [ATTACK, HOLD]),
+    "a list in a string": (
+        json.dumps({"steps": '[{"action": "hold", "target": "bridge", "seconds": 4}]'}), [HOLD]),
+    "TinyLlama's Python": (
+        "{'steps': [{'action': 'attack', 'target': 'nearest_enemy', 'seconds': 3, 'note': 'it\\'s \"near\"',},], "
+        "'ok': True,}", [ATTACK]),
+    "StarCoder's JavaScript": (
+        '{\n  steps: [ // first strike\n    {action: "attack", target: "nearest_enemy", seconds: 3}, // then\n'
+        "    {action: 'hold', target: 'bridge', seconds: 4.0},\n  ], # done\n}", [ATTACK, HOLD]),
+    "a small model's spelling": (
+        '{"Steps": [{"Action": "Attack", "Target": "Nearest Enemy", "Seconds": 3}, '
+        '{"action": "walk-around", "target": "BRIDGE", "duration": "5 seconds"}]}', [ATTACK, WALK]),
+    "Mixtral's Markdown": (
+        r'{"steps": [{"action": "walk\_around", "target": "bridge", "seconds": 5}]}', [WALK]),
+    "fractions": (
+        '{"steps": [{"action": "attack", "target": "nearest_enemy", "seconds": 2.6}, '
+        '{"action": "hold", "target": "bridge", "seconds": "3.5s"}]}', [ATTACK, HOLD]),
+    "no seconds": (
+        '{"steps": [{"action": "attack", "target": "nearest_enemy"}, '
+        '{"action": "hold", "target": "home", "seconds": null}]}',
+        [ATTACK, ("hold", "home", 2.5)]),
+    "the only target left out": (
+        '{"steps": [{"action": "attack", "seconds": 3}, {"action": "wait", "target": null, "seconds": 1}]}',
+        [ATTACK, ("wait", "self", 1)]),
+    "the prompt's template first": (
+        'In the form {"steps": [{"action": ..., "target": ..., "seconds": ...}]}:\n'
+        '{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}', [HOLD]),
+    "the same plan twice": (
+        '{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}\n\nIn short:\n["hold bridge 4"]', [HOLD]),
+    "doubled braces": (
+        '{{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}}', [HOLD]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_a_plan_is_found_in_what_models_send(name: str) -> None:
+    text, meant = SENT[name]
+    assert read(text) == meant
+
+
+@pytest.mark.parametrize("name", SENT.keys() - {"DeepSeek, whose template opens the thought"})
+def test_no_beginning_of_an_answer_passes_for_another_plan(name: str) -> None:
+    # DeepSeek's first thoughts look like an answer until the tag comes; servers say that such a one was cut off.
+    text, meant = SENT[name]
+    for length in range(len(text)):
+        try:
+            assert read(text[:length]) == meant, text[:length]
+        except PlanRejected as error:
+            assert error.reason in REASONS
+
+
+P = '{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}'
+Q = '{"steps": [{"action": "attack", "target": "nearest_enemy", "seconds": 3}]}'
+REFUSED: dict[str, tuple[str, str]] = {
+    "nothing": ("", "not_json"),
+    "prose": ("I would hold the bridge.", "not_json"),
+    "lines without JSON": ("attack nearest_enemy 3\nhold bridge 4", "not_json"),
+    "a refusal": ("I'm sorry, but I can't help with violence.", "not_json"),
+    "an empty fence": ("```json\n{}\n```", "not_json"),
+    "a citation": ("As said in [1], {see above}.", "not_json"),
+    "too long": (P + " " * MAX_ANSWER_CHARS, "too_long"),
+    "cut off in a step": (P[:-20], "cut_off"),
+    "cut off before the last bracket": (P[:-1], "cut_off"),
+    "cut off in a string": (P[:25], "cut_off"),
+    "cut off in a fence": ("```json\n" + P[:40], "cut_off"),
+    "cut off behind a whole plan": (P + "\n" + Q[:30], "cut_off"),
+    "cut off in an envelope": ('{"plan": ' + P, "cut_off"),
+    "cut off in a tool call's arguments": (json.dumps({"name": "plan", "arguments": P[:-4]}), "cut_off"),
+    "cut off in a thought": ("<think>I could hold. " + P, "cut_off"),
+    "cut off in a second thought": (P + "<think>or not?", "cut_off"),
+    "a plan in a thought only": ("<think>" + P + "</think>Done.", "not_json"),
+    "two plans": (P + "\nor\n" + Q, "ambiguous"),
+    "two plans in one object": (f'{{"plan": {P}, "alternative": {Q}}}', "ambiguous"),
+    "two tool calls": (json.dumps([{"name": "plan", "arguments": P}, {"name": "plan", "arguments": Q}]), "ambiguous"),
+    "a plan, and one against the rules": (P + P.replace("hold", "fly"), "ambiguous"),
+    "steps one by one": ('{"action": "attack", "target": "nearest_enemy"}\n{"action": "hold", "target": "home"}',
+                         "ambiguous"),
+    "a line with two meanings": ('{"steps": ["Hold gate 2"]}', "wrong_shape"),
+    "a target that is none": ('{"steps": ["hold the bridge"]}', "wrong_shape"),
+    "a step that is a number": ('{"steps": [3]}', "wrong_shape"),
+    "steps that are a number": ('{"steps": 3, "x": 1}', "wrong_shape"),
+    "a step without an action": ('{"steps": [{"target": "bridge"}]}', "wrong_shape"),
+    "a key that stands twice": ("{'steps': [{'action': 'hold', 'target': 'home', 'Target': 'bridge'}]}", "wrong_shape"),
+    "two durations": ('{"steps": [{"action": "attack", "seconds": 3, "duration": 4}]}', "wrong_shape"),
+    "no target, and several to choose from": ('{"steps": [{"action": "hold", "seconds": 3}]}', "unknown_target"),
+    "no steps": ('{"plan": {"steps": []}}', "wrong_length"),
+    "nine steps": (json.dumps({"steps": ["attack nearest_enemy"] * 9}), "wrong_length"),
+    "another game's action": ('{"action": "fly", "target": "bridge", "seconds": 4}', "unknown_action"),
+    "another role's target": ('{"action": "attack", "target": "bridge", "seconds": 4}', "unknown_target"),
+    "two hours": ('{"action": "attack", "target": "nearest_enemy", "seconds": 7200}', "bad_duration"),
+    "no time at all": ('{"action": "attack", "target": "nearest_enemy", "seconds": 0.4}', "bad_duration"),
+    "backwards": ('{"action": "attack", "target": "nearest_enemy", "seconds": "-3"}', "bad_duration"),
+    "a while": ('{"action": "attack", "target": "nearest_enemy", "seconds": "a while"}', "bad_duration"),
+    "not a number": ('{"action": "attack", "target": "nearest_enemy", "seconds": NaN}', "bad_duration"),
+    "for ever": ('{"action": "attack", "target": "nearest_enemy", "seconds": Infinity}', "bad_duration"),
+    "true": ('{"action": "attack", "target": "nearest_enemy", "seconds": true}', "bad_duration"),
+    "digits": ('{"action": "attack", "target": "nearest_enemy", "seconds": ' + "9" * 60_000 + "}", "bad_duration"),
+    "a comma that is missing": (P.replace(', "target"', ' "target"'), "not_json"),
+    "a step that makes no sense, then one that does": (
+        '{"steps": [{"action": hold!}, {"action": "attack", "target": "nearest_enemy"}]}', "not_json"),
+    "a template": ('{"steps": [{"action": ..., "target": ..., "seconds": ...}]}', "not_json"),
+    "a plan that goes on": (P[:-2] + ", ...]}", "not_json"),
+    "braces": ("{" * MAX_ANSWER_CHARS, "cut_off"),
+    "brackets": ("[" * MAX_ANSWER_CHARS, "wrong_shape"),
+    "thoughts": (("<think>" * MAX_ANSWER_CHARS)[:MAX_ANSWER_CHARS], "cut_off"),
+    "a thousand plans": (P * 900, "wrong_shape"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_one_meaning_is_refused_with_one_word(name: str) -> None:
+    text, reason = REFUSED[name]
+    assert why_not(text) == reason
+
+
+def test_names_that_differ_by_case_only_are_taken_as_written_or_not_at_all() -> None:
+    twins = Domain("twins", ["guard"])
+    twins.place("Gate", x=0, y=0)
+    twins.place("GATE", x=9, y=0)
+    twins.stock("hold", targets=["Gate", "GATE"])
+    game = compile_domain(twins)
+    scope = game.scope("guard", game.role_for("guard", None), "", "none")
+    for target in ("Gate", "GATE"):
+        [(_, index, _)] = recover_plan(f'{{"action": "Hold", "target": "{target}"}}', game.vocabulary, scope)
+        assert game.vocabulary.targets[index] == target
+    for text in ('{"action": "hold", "target": "gate"}', '{"steps": ["hold gate"]}'):
+        with pytest.raises(PlanRejected):
+            recover_plan(text, game.vocabulary, scope)
+
+
+def test_a_role_can_only_do_its_own_actions_however_they_are_written() -> None:
+    assert read('{"steps": ["Hold bridge 4"]}', STATUE) == [HOLD]
+    assert why_not('{"steps": ["Attack nearest_enemy 4"]}', STATUE) == "wrong_shape"
+    assert why_not('{"Action": "Attack"}', STATUE) == "unknown_action"
+
+
+def test_a_line_means_what_the_compact_dialect_means_by_it() -> None:
+    assert read('{"steps": ["hold gate 2", "hold gate_2", "hold gate_2 3"]}') == [
+        ("hold", "gate", 2), ("hold", "gate_2", 2.5), ("hold", "gate_2", 3)]  # fmt: skip
+
+
+# Any plan, in any wrapping
+
+plans = st.lists(
+    st.sampled_from([(a.name, t) for a, targets in WORDS.steps_of(GUARD) for t in targets]).flatmap(
+        lambda pair: st.tuples(st.just(pair[0]), st.just(pair[1]), st.integers(1, 12))
+    ),
+    min_size=1,
+    max_size=8,
+)
+quiet = st.text(st.characters(exclude_characters='[]{}<>"'))
+thought = st.lists(st.sampled_from(["hm ", "{", "}", "[", '"', P, Q, "\n", "steps", "<b>"]), max_size=8).map("".join)
+
+
+def respelt(name: str) -> st.SearchStrategy[str]:
+    spellings = [name, name.upper(), name.title(), name.replace("_", " "), name.replace("_", "-"), f" {name}\n"]
+    return st.sampled_from(spellings)
+
+
+@st.composite
+def steps_as_sent(draw: st.DrawFn, plan: list[tuple[str, str, int]]) -> list[Any]:
+    sent: list[Any] = []
+    for action, target, seconds in plan:
+        off = st.sampled_from([seconds, float(seconds), str(seconds), f"{seconds}s", seconds + 0.3, seconds - 0.4])
+        said = draw(off)
+        # "hold gate 2" is the compact dialect's way of saying 2 seconds, so there the names are as they are.
+        line = st.sampled_from([f"{action} {target} {seconds}", f" {action}  {target} {seconds} s"])
+        step = st.fixed_dictionaries(
+            {
+                draw(st.sampled_from(["action", "Action"])): respelt(action),
+                draw(st.sampled_from(["target", "TARGET"])): respelt(target),
+                draw(st.sampled_from(["seconds", "duration"])): st.just(said),
+            },
+            optional={"why": quiet, "n": st.integers()},
+        )
+        sent.append(draw(step | line))
+    return sent
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> tuple[list[tuple[str, str, int]], str]:
+    """A plan, and an answer that means it."""
+    plan = draw(plans)
+    value: Any = draw(steps_as_sent(plan))
+    if len(value) == 1 and isinstance(value[0], dict) and draw(st.booleans()):
+        value = value[0]
+    if not isinstance(value, list) or draw(st.booleans()):
+        value = {"steps": value, **draw(st.dictionaries(st.sampled_from(["thought", "mood"]), quiet))}
+    for _ in range(draw(st.integers(0, 3))):
+        string = draw(st.sampled_from([value, json.dumps(value)]))
+        value = draw(
+            st.sampled_from([
+                {"plan": value}, {"response": string}, [value] if isinstance(value, dict) else value,
+                {"name": "plan", "arguments": string}, {"function_call": {"name": "plan", "arguments": string}},
+                {"tool_calls": [{"function": {"name": "plan", "arguments": string}}]},
+            ])
+        )  # fmt: skip
+    text = json.dumps(value, indent=draw(st.sampled_from([None, 2])), ensure_ascii=draw(st.booleans()))
+    match draw(st.sampled_from(["json", "python", "comments", "commas"])):
+        case "python":
+            text = repr(value)
+        case "comments":
+            text = re.sub(r"\n", "  // as {asked\n", json.dumps(value, indent=2))
+        case "commas":
+            text = re.sub(r"\n( *[\]}])", r",\n\1", json.dumps(value, indent=2))
+    for _ in range(draw(st.integers(0, 3))):
+        match draw(st.sampled_from(["prose", "fence", "think", "twice", "tags"])):
+            case "prose":
+                text = f"{draw(quiet)}\n{text}\n{draw(quiet)}"
+            case "fence":
+                text = f"```{draw(st.sampled_from(['', 'json', 'JSON']))}\n{text}\n```"
+            case "think":
+                text = f"<think>{draw(thought)}</think>{text}"
+            case "twice":
+                text = f"{text}\n{text}"
+            case "tags":
+                text = f"<tool_call>{text}</tool_call>"
+    return plan, text
+
+
+@given(answers())
+def test_a_plan_is_recovered_from_any_combination_of_noise(case: tuple[list[tuple[str, str, int]], str]) -> None:
+    plan, text = case
+    assert read(text) == plan
+
+
+@given(answers(), st.floats(0, 1, exclude_max=True))
+def test_a_cut_answer_is_the_same_plan_or_none(case: tuple[list[tuple[str, str, int]], str], where: float) -> None:
+    plan, text = case
+    try:
+        assert read(text[: int(where * len(text))]) == plan
+    except PlanRejected as error:
+        assert error.reason in REASONS
+
+
+fragments = st.lists(
+    st.sampled_from([
+        "{", "}", "[", "]", '"', "'", ":", ",", "\\", "//", "#", "\n", " ", "...", "3", "-", ".5", "1e9", "null",
+        "True", "steps", '"steps":', '"action":', '"target":', '"seconds":', '"name":', '"arguments":', '"hold"',
+        '"bridge"', '"hold bridge 3"', "<think>", "</think>", "[THINK]", "```json", P, Q, P[:20], json.dumps(P),
+        "\ud800",
+    ]),
+    max_size=30,
+).map("".join)  # fmt: skip
+
+
+@given(st.text() | fragments)
+def test_any_text_is_a_plan_by_the_rules_or_refused_with_a_reason(text: str) -> None:
+    try:
+        steps = recover_plan(text, WORDS, GUARD)
+    except PlanRejected as error:
+        assert error.reason in REASONS
+        assert len(str(error)) < 400
+        str(error).encode()
+        return
+    assert 1 <= len(steps) <= 8
+    for action, target, seconds in named(steps):
+        assert target in WORDS.actions[WORDS.action_index[action]].targets and action in GUARD.actions
+        assert seconds == 2.5 or seconds in range(1, 13), "whole, or the action's own"
+
+
+@given(plans)
+def test_what_the_strict_reader_takes_is_taken_as_it_is(plan: list[tuple[str, str, int]]) -> None:
+    text = json.dumps({"steps": [{"action": a, "target": t, "seconds": s} for a, t, s in plan]})
+    assert recover_plan(text, WORDS, GUARD) == read_json_plan(text, WORDS, GUARD)
+    assert plan_schema(WORDS, GUARD)["properties"]["steps"]["maxItems"] == 8
