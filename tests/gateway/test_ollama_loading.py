@@ -126,8 +126,20 @@ def keep(server: StubServer, until: Callable[[list[str]], bool], seconds: float 
     return told
 
 
-def test_the_model_is_loaded_with_the_context_of_requests_and_told_so(server: StubServer) -> None:
-    server.says(json.dumps(LOADED).encode())
+def loading(tags: str, when: Callable[[], bool] = lambda: True) -> Callable[[str, Any], tuple[int, object]]:
+    """A server that has the model ``tags``, and can load it, ``when`` that holds."""
+
+    def choose(path: str, asked: Any) -> tuple[int, object]:
+        if path == "/api/tags":
+            return 200, {"models": [{"name": tags}] if when() else None}
+        return (200, LOADED) if when() else (404, NOT_FOUND)
+
+    return choose
+
+
+@pytest.mark.parametrize("tags", ["llama3.2:latest", "Llama3.2:Latest"])
+def test_the_model_is_loaded_with_the_context_of_requests_and_told_so(server: StubServer, tags: str) -> None:
+    server.answers(loading(tags))
     assert keep(server, lambda told: told[-1:] == [""]) == ["loading llama3.2 ...", ""]
     (request,) = asked(server)
     assert request["messages"] == [] and request["keep_alive"] == -1
@@ -136,10 +148,14 @@ def test_the_model_is_loaded_with_the_context_of_requests_and_told_so(server: St
 
 def test_a_model_pulled_later_is_loaded_then(server: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHECK_PAUSE_S", 0.05)
-    server.answers(lambda path, asked: (404, NOT_FOUND) if len(server.bodies) < 3 else (200, LOADED))
+    server.answers(loading("llama3.2:latest", when=lambda: len(server.paths) >= 5))  # two an attempt
     told = keep(server, lambda told: told[-1:] == [""])
-    assert "model 'llama3.2' is not pulled; get it: ollama pull llama3.2" in told
-    assert told[-2:] == ["loading llama3.2 ...", ""]
+    assert told == ["model 'llama3.2' is not pulled; get it: ollama pull llama3.2", "loading llama3.2 ...", ""]
+
+
+def test_a_model_that_no_list_names_is_loaded_without_a_word(server: StubServer) -> None:
+    server.answers(loading("llama3.2:1b"))
+    assert keep(server, lambda told: len(asked(server)) == 1) == []
 
 
 def test_a_model_whose_requests_are_given_up_is_loaded_again(
@@ -166,7 +182,7 @@ def test_a_model_whose_requests_are_given_up_is_loaded_again(
                     await anyio.sleep(0.01)
             tasks.cancel_scope.cancel()
 
-    server.says(json.dumps(LOADED).encode())
+    server.answers(loading("llama3.2:latest"))
     anyio.run(keeping)
     assert told == ["loading llama3.2 ...", ""]  # a check that finds the model there is nobody's concern
 
@@ -182,4 +198,4 @@ def test_an_answer_ends_what_was_told_about_loading(server: StubServer) -> None:
 
     server.answers(lambda path, asked: (503, QUEUE_FULL))
     anyio.run(ask_after_failing)
-    assert told == ["loading llama3.2 ...", QUEUE_FULL["error"].replace("  ", " "), ""]
+    assert told == [QUEUE_FULL["error"].replace("  ", " "), ""]

@@ -53,6 +53,22 @@ DEEPSEEK = {"error": {"message": "This response_format type is unavailable now",
 OLDER_DEEPSEEK = "Failed to deserialize the JSON body: response_format.type `json_schema` is unavailable now at line 1"
 VLLM = {"object": "error", "message": "The provided JSON schema contains features not supported by xgrammar."}
 LLAMA_CPP = {"error": {"code": 400, "message": "Failed to initialize samplers: failed to parse grammar"}}
+# Recorded from the server of xllamacpp.
+LLAMA_CPP_SCHEMA = {
+    "error": {
+        "code": 400,
+        "message": "Unable to generate parser for this template. Automatic parser generation failed: JSON schema error "
+        "at #: unrecognized type wizard",
+        "type": "invalid_request_error",
+    }
+}
+LLAMA_CPP_NUMBER = {
+    "error": {
+        "code": 400,
+        "message": "Field 'max_tokens': [json.exception.type_error.302] type must be number, but is string",
+        "type": "invalid_request_error",
+    }
+}
 OPENROUTER = {"error": {"message": "No endpoints found that can handle the requested parameters.", "code": 404}}
 EXTRA = {"type": "extra_forbidden", "msg": "Extra inputs are not permitted", "input": True}
 MISTRAL = {"object": "error", "message": {"detail": [{**EXTRA, "loc": ["body", "stream_options", "include_usage"]}]}}
@@ -112,6 +128,7 @@ def test_what_is_refused_is_left_out_from_then_on(server: StubServer, refusal: A
         (422, OLDER_DEEPSEEK),
         (400, VLLM),
         (400, LLAMA_CPP),
+        (400, LLAMA_CPP_SCHEMA),
         (404, OPENROUTER),
         (422, FASTAPI_FORM),
     ],
@@ -168,6 +185,7 @@ def test_a_refusal_that_nothing_helps_against_is_an_error_after_the_last_attempt
         (429, OPENAI_LIMIT),
         (503, LLAMA_CPP),
         (400, {"error": {"message": "max_tokens is too large: 64. This model supports 32.", "param": "max_tokens"}}),
+        (400, LLAMA_CPP_NUMBER),
         (400, {"error": {"message": "temperature must be a number", "param": "temperature"}}),
         (404, {"error": {"message": "The model `sheep-1` does not exist", "param": "model"}}),
         (400, "[" * 10_000),

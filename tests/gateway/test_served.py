@@ -63,10 +63,16 @@ def test_requests_are_asked_while_the_model_loads(play_a_game: Play, server: Stu
     answer = json.dumps({"message": {"content": plan}, "done": True})
 
     def reply(handler: BaseHTTPRequestHandler) -> None:
-        if json.loads(server.bodies[-1])["messages"]:
+        asked = server.bodies[-1]
+        if not asked:
+            server_lists(handler)
+        elif json.loads(asked)["messages"]:
             server_says(handler)
         else:
             server_hangs(handler)
+
+    server.says(b'{"models": [{"name": "m:latest"}]}')
+    server_lists = server.reply
 
     server.hangs()
     server_hangs = server.reply
