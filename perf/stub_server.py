@@ -42,6 +42,8 @@ from .stub_wires import (
     now,
     ollama_error,
     ollama_line,
+    ollama_loaded,
+    ollama_model,
     openai_chunks,
     openai_error,
     openai_whole,
@@ -56,6 +58,7 @@ class Stub:
     def __init__(self, seed: int, latency_ms: tuple[float, float]) -> None:
         self._seed = seed
         self._latency_ms = latency_ms
+        self._context = 0  # as Ollama has it loaded; 0: not loaded
         self.statistics = Statistics()
 
     def app(self) -> Starlette:
@@ -65,6 +68,7 @@ class Stub:
                 self._route("GET", "/v1/models", self._openai_models, openai_error),
                 self._route("POST", "/v1/chat/completions", self._openai_chat, openai_error),
                 self._route("GET", "/api/tags", self._ollama_tags, ollama_error),
+                self._route("GET", "/api/ps", self._ollama_running, ollama_error),
                 self._route("GET", "/api/version", self._ollama_version, ollama_error),
                 self._route("POST", "/api/chat", self._ollama_chat, ollama_error),
                 Route("/stats", self._stats),  # not counted: looking must not change what is seen
@@ -108,17 +112,20 @@ class Stub:
         return Paced(self.statistics, answer.latency_s, "text/event-stream", openai_chunks(answer, with_usage))
 
     async def _ollama_tags(self, request: Request) -> JSONResponse:
-        name = f"{MODEL}:latest"
-        details = {"parent_model": "", "format": MODEL, "family": MODEL, "families": [MODEL]}
-        details |= {"parameter_size": "0", "quantization_level": ""}
-        model = {"name": name, "model": name, "modified_at": now(), "size": 0, "digest": "0" * 64, "details": details}
-        return JSONResponse({"models": [model]})
+        return JSONResponse({"models": [{**ollama_model(), "modified_at": now()}]})
+
+    async def _ollama_running(self, request: Request) -> JSONResponse:
+        running = {**ollama_model(), "expires_at": now(), "size_vram": 0, "context_length": self._context}
+        return JSONResponse({"models": [running] if self._context else []})
 
     async def _ollama_version(self, request: Request) -> JSONResponse:
         return JSONResponse({"version": f"0.0.0-{MODEL}"})
 
     async def _ollama_chat(self, request: Request) -> Paced:
         body = await _body(request, "model '{}' not found")
+        self._context = _inner(body, "options").get("num_ctx", 4096)
+        if body.get("messages") == []:  # how a model is loaded without being asked anything
+            return Paced(self.statistics, 0.0, "application/json", [ollama_loaded()])
         answer = self._answer(body, body.get("format"), "format", _inner(body, "options").get("num_predict"))
         if not body.get("stream", True):  # Ollama streams unless told not to
             lines = [ollama_line(answer, answer.text, last=True)]

@@ -147,5 +147,18 @@ def ollama_line(answer: Answer, text: str, *, last: bool = False) -> str:
     return json.dumps(line) + "\n"
 
 
+def ollama_loaded() -> str:
+    message = {"role": "assistant", "content": ""}
+    line = {"model": MODEL, "created_at": now(), "message": message, "done_reason": "load", "done": True}
+    return json.dumps(line) + "\n"
+
+
+def ollama_model() -> dict[str, Any]:
+    name = f"{MODEL}:latest"
+    details = {"parent_model": "", "format": MODEL, "family": MODEL, "families": [MODEL]}
+    details |= {"parameter_size": "0", "quantization_level": ""}
+    return {"name": name, "model": name, "size": 0, "digest": "0" * 64, "details": details}
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")

@@ -71,7 +71,7 @@ class OllamaModel:
         try:
             completion = await self._complete(prompt, schema, max_tokens)
         except ModelError as error:
-            if error.reason in ("unreachable", "connection_lost", "no_model"):
+            if error.reason not in ("cut_off", "bad_response", "too_large"):  # the others may mean: it is not loaded
                 self._doubt.set()
             raise
         except anyio.get_cancelled_exc_class():
@@ -134,7 +134,7 @@ class OllamaModel:
     async def _load(self, aloud: bool) -> bool:
         try:
             name = await self._model_name()
-            if aloud:
+            if aloud and _is_among(name, await self._list("/api/tags")):
                 self._say(f"loading {name} ...")
             # The context as for requests, or the first of them would have it loaded again.
             request = {"model": name, "messages": [], "stream": False, "keep_alive": -1}
@@ -190,7 +190,7 @@ class OllamaModel:
                 self._http.fail("bad_response", f"a line of the answer is no JSON: {type(error).__name__}: {error}")
             if not isinstance(said, dict):
                 self._http.fail("bad_response", f"a line of the answer is a {type(said).__name__}, not an object")
-            if "error" in said:  # under status 200, because the answer had begun
+            if said.get("error") is not None:  # under status 200, because the answer had begun
                 self._http.fail("server_error", error_message(line))
             message = said.get("message")
             if isinstance(message, dict):
@@ -206,6 +206,12 @@ class OllamaModel:
         if text != self._told:
             self._told = text
             self._tell(text)
+
+
+def _is_among(name: str, listed: list[str]) -> bool:
+    """Whether a model is there: the list gives all names with their tags, and of small or large letters as pulled."""
+    tagged = name if ":" in name else f"{name}:latest"
+    return tagged.lower() in (each.lower() for each in listed)
 
 
 def _usage(last: dict[str, Any]) -> Usage:

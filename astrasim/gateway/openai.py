@@ -105,7 +105,7 @@ class OpenAIModel:
                 self._http.fail("bad_response", f"an event of the stream is no JSON: {type(error).__name__}: {error}")
             if not isinstance(chunk, dict):
                 self._http.fail("bad_response", f"an event of the stream is a {type(chunk).__name__}, not an object")
-            if "error" in chunk:
+            if chunk.get("error") is not None:
                 self._http.fail("server_error", error_message(data))
             usage, timings = chunk.get("usage") or usage, chunk.get("timings") or timings
             choices = chunk.get("choices")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import select
 import socket
 import sys
@@ -211,6 +212,21 @@ class StubServer:
                 handler.send_header("Content-Length", str(len(body)))
             for name, value in headers.items():
                 handler.send_header(name.replace("_", "-"), value)
+            handler.end_headers()
+            handler.wfile.write(body)
+
+        self.reply = reply
+
+    def answers(self, choose: Callable[[str, Any], tuple[int, object]]) -> None:
+        """Answer each request with what ``choose`` makes of its path and its JSON: a status and a body (text, bytes, or
+        what becomes JSON)."""
+
+        def reply(handler: BaseHTTPRequestHandler) -> None:
+            asked = self.bodies[-1]
+            status, said = choose(handler.path, json.loads(asked) if asked else None)
+            body = said if isinstance(said, bytes) else (said if isinstance(said, str) else json.dumps(said)).encode()
+            handler.send_response(status)
+            handler.send_header("Content-Length", str(len(body)))
             handler.end_headers()
             handler.wfile.write(body)
 

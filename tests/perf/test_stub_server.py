@@ -163,6 +163,19 @@ def test_ollama_shapes(quick: httpx.Client) -> None:
         assert parts == end["total_duration"] >= 5_000_000  # ns
 
 
+def test_ollama_loads_a_model_that_is_asked_nothing() -> None:
+    with stub_server(latency_ms=(500, 500)) as url, connect(url) as client:
+        assert client.get("/api/ps").json() == {"models": []}
+        said = client.post("/api/chat", json={"model": "stub", "messages": [], "options": {"num_ctx": 2048}}).json()
+        assert (said["message"]["content"], said["done_reason"], said["done"]) == ("", "load", True)
+        (running,) = client.get("/api/ps").json()["models"]
+        assert (running["name"], running["context_length"]) == ("stub:latest", 2048)
+
+
+def test_an_openai_request_without_messages_is_refused(quick: httpx.Client) -> None:
+    assert quick.post("/v1/chat/completions", json={**openai_request("hi"), "messages": []}).status_code == 400
+
+
 def test_a_token_limit_cuts_the_answer_and_says_so(quick: httpx.Client) -> None:
     cut = quick.post("/v1/chat/completions", json=openai_request("hi", max_tokens=5)).json()
     assert (cut["choices"][0]["finish_reason"], cut["usage"]["completion_tokens"]) == ("length", 5)
@@ -176,7 +189,7 @@ def test_a_token_limit_cuts_the_answer_and_says_so(quick: httpx.Client) -> None:
     [
         ({"response_format": None, "format": None}, 400, "without a JSON schema"),
         ({"response_format": {"type": "json_object"}, "format": "json"}, 400, "without a JSON schema"),
-        ({"messages": []}, 400, "'messages'"),
+        ({"messages": "hi"}, 400, "'messages'"),
         ({"model": "other"}, 404, "'other'"),
         ({"model": None}, 404, "its only model is 'stub'"),
     ],
