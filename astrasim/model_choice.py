@@ -9,7 +9,7 @@ from .errors import SettingsError
 from .gateway import ModelSpec
 from .settings import Settings
 
-KNOWN = ("auto", "none", "openai", "function:MODULE:NAME")
+KNOWN = ("auto", "none", "embedded", "openai", "function:MODULE:NAME")
 
 
 def choose_model(settings: Settings) -> tuple[ModelSpec | None, str]:
@@ -25,6 +25,8 @@ def choose_model(settings: Settings) -> tuple[ModelSpec | None, str]:
         return None, "the setting model is 'none'"
     if wanted.startswith("function:"):
         return _spec(kind="function", name=wanted.removeprefix("function:")), f"the setting model is {wanted!r}"
+    if wanted == "embedded":
+        return _spec(kind="embedded", name="SmolLM2-135M-Instruct"), "the setting model is 'embedded'"
     if wanted not in KNOWN:
         raise SettingsError(unknown(wanted, KNOWN, "setting model", "model"))
     if not settings.base_url:

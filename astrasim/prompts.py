@@ -27,11 +27,16 @@ def situation_words(vocabulary: Vocabulary, scope: Scope, key: int) -> str:
     words = vocabulary.words(scope.kind, key)
     lines = ["Situation: " + ("; ".join(words) if words else "nothing special") + "."]
     if scope.order:
-        # The player's words are data: delimited, one line, and of bounded length (see normalise_order). What could end
-        # the quotation is replaced by what looks like it.
-        lines.append(f"The player's order to you, in quotes: <<{scope.order.translate(_NO_DELIMITERS)}>>")
+        lines.append(order_words(scope))
     lines.append("What do you do?")
     return "\n".join(lines)
+
+
+def order_words(scope: Scope) -> str:
+    """The player's order as a model reads it."""
+    # The player's words are data: delimited, one line, and of bounded length (see normalise_order). What could end the
+    # quotation is replaced by what looks like it.
+    return f"The player's order to you, in quotes: <<{scope.order.translate(_NO_DELIMITERS)}>>"
 
 
 def _system(vocabulary: Vocabulary, scope: Scope) -> str:

@@ -44,7 +44,8 @@ class Settings(BaseSettings):
     budget_units: int | None = Field(None, ge=0)
     """Units of planning work a tick instead of milliseconds: two runs then do exactly the same."""
     model: str = "auto"
-    """``auto``, ``none``, ``openai``, or ``function:MODULE:NAME`` (a function (prompt, schema) -> text of your own)."""
+    """``auto``, ``none``, ``openai``, ``embedded`` (the small model of ``astrasim model install``), or
+    ``function:MODULE:NAME`` (a function (prompt, schema) -> text of your own)."""
     model_name: str = ""
     """Which model to ask an OpenAI-compatible server for."""
     base_url: str = Field("", repr=False)  # it may hold a password
