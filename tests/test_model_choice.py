@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from astrasim import Settings, SettingsError
+from astrasim.gateway.embedded import NAME
 from astrasim.model_choice import choose_model
 
 SERVER = {"base_url": "http://localhost:8080/v1", "model_name": "tiny"}
@@ -71,10 +72,16 @@ def test_a_function_that_has_no_such_name_is_refused(name: str) -> None:
     assert "'module:function', such as 'mygame.minds:think'" in text and repr(name) in text
 
 
+def test_the_embedded_model_is_named_by_its_weights() -> None:
+    spec, _ = choose_model(Settings(model="embedded"))
+    assert spec is not None and (spec.kind, spec.name, spec.chooses) == ("embedded", NAME, True)
+
+
 def test_a_model_that_does_not_exist_is_refused() -> None:
     text = complaint(model="opnai")
     assert text == (
-        "setting model: no model 'opnai'; did you mean 'openai'? There are: auto, none, openai, function:MODULE:NAME"
+        "setting model: no model 'opnai'; did you mean 'openai'? There are: auto, none, embedded, openai, "
+        "function:MODULE:NAME"
     )
 
 

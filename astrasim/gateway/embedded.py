@@ -130,8 +130,8 @@ class Embedded:
                 logs, _ = known.branches.weigh(self._llama, text, lines)
                 for action, log in by_action(logs).items():
                     sums[action] = sums.get(action, 0.0) + log / len(texts)
-            known.bias = sums
             self._store.save(basis, sums, f"{NAME}: {scope.domain}, role {scope.role}, kind {scope.kind}")
+            known.bias = sums
         except ModelError as error:
             print(f"astrasim gateway: the model stays uncalibrated for role {scope.role}: {error.detail}")
         finally:

@@ -1,5 +1,6 @@
 """One thread for a model that can do one thing at a time: what requests want first, in the order in which they came;
-background work, a small piece at a time, only while nobody wants anything."""
+background work, a small piece at a time, while nobody wants anything (and, so that it ends at all where somebody always
+does, after every so many requests in a row)."""
 
 from __future__ import annotations
 
@@ -8,9 +9,12 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_IN_A_ROW = 8
 
 
 class Lane:
@@ -39,22 +43,25 @@ class Lane:
             self._change.notify()
 
     def call_in_loop(self, function: Callable[..., object], *arguments: object) -> None:
-        """From the lane's thread: have the event loop call ``function`` soon."""
-        self._loop.call_soon_threadsafe(function, *arguments)
+        """From the lane's thread: have the event loop call ``function`` soon, unless it was closed."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
 
     def _run(self) -> None:
+        in_a_row = 0
         while not self._loop.is_closed():
             with self._change:
                 while not self._wanted and not self._background:
                     self._change.wait()
-                future, job = self._wanted.popleft() if self._wanted else (None, None)
-            try:
-                if future is None or job is None:
-                    self._one_piece()
-                elif not future.cancelled():
-                    self._do(future, job)
-            except RuntimeError:  # the loop was closed: nobody is there any more
-                return
+                if not self._wanted or (self._background and in_a_row >= _IN_A_ROW):
+                    future, job, in_a_row = None, None, 0
+                else:
+                    future, job = self._wanted.popleft()
+            if future is None or job is None:
+                self._one_piece()
+            elif not future.cancelled():
+                in_a_row += 1
+                self._do(future, job)
 
     def _one_piece(self) -> None:
         try:
