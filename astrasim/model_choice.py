@@ -13,7 +13,6 @@ from .gateway.ollama_host import ollama_url, probe_ollama
 from .settings import Settings
 
 KNOWN = ("auto", "none", "ollama", "openai", "embedded", "function:MODULE:NAME")
-EMBEDDED = "SmolLM2-135M-Instruct"
 PROBE_S = 0.3
 """How long Ollama may take to say which models it has. Where it is not running, the answer comes at once."""
 
@@ -85,7 +84,7 @@ def embedded_lacks() -> str:
 
 def embedded_spec() -> ModelSpec:
     """The embedded model."""
-    return _spec(kind="embedded", name=EMBEDDED)
+    return _spec(kind="embedded", name=weights.NAME)
 
 
 def ollama_spec(settings: Settings, name: str) -> ModelSpec:

@@ -51,11 +51,16 @@ def situation_words(vocabulary: Vocabulary, scope: Scope, key: int) -> str:
     """The situation and the order as a model reads them."""
     lines = [_situation(vocabulary, scope, key)]
     if scope.order:
-        # The player's words are data: delimited, one line, and of bounded length (see normalise_order). What could end
-        # the quotation is replaced by what looks like it.
-        lines.append(f"The player's order to you, in quotes: <<{scope.order.translate(_NO_DELIMITERS)}>>")
+        lines.append(order_words(scope))
     lines.append("What do you do?")
     return "\n".join(lines)
+
+
+def order_words(scope: Scope) -> str:
+    """The player's order as a model reads it."""
+    # The player's words are data: delimited, one line, and of bounded length (see normalise_order). What could end the
+    # quotation is replaced by what looks like it.
+    return f"The player's order to you, in quotes: <<{scope.order.translate(_NO_DELIMITERS)}>>"
 
 
 def _full(vocabulary: Vocabulary, scope: Scope) -> str:

@@ -158,6 +158,12 @@ def test_a_function_that_has_no_such_name_is_refused(name: str) -> None:
     assert "'module:function', such as 'mygame.minds:think'" in text and repr(name) in text
 
 
+def test_the_embedded_model_is_named_by_its_weights(weights_file: list[Path | None]) -> None:
+    weights_file[0] = Path("there")
+    spec, _ = choose_model(Settings(model="embedded"))
+    assert spec is not None and (spec.kind, spec.name, spec.chooses) == ("embedded", weights.NAME, True)
+
+
 def test_a_model_that_does_not_exist_is_refused() -> None:
     text = complaint(model="opnai")
     assert text == (

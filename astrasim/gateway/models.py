@@ -105,6 +105,10 @@ async def open_model(spec: ModelSpec, max_in_flight: int, tell: Callable[[str], 
         from .ollama import OllamaModel
 
         return OllamaModel(spec, max_in_flight, tell)
+    if spec.kind == "embedded":
+        from .embedded import open_embedded
+
+        return await open_embedded(spec, tell)
     # In a thread, because some modules take seconds to import and the game must hear that we are alive.
     function = await to_thread.run_sync(_find_function, spec.name)
     return FunctionModel(function, max_in_flight)

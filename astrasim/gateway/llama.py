@@ -1,0 +1,185 @@
+"""llama.cpp inside this process, through xllamacpp: how likely each of a few ways to go on with a text is.
+
+Nothing is generated and read back. One evaluation of a text gives the probabilities of the next token, of which those
+that may follow are compared; so no answer can ramble, break off or fit no grammar.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import httpx
+
+from .models import ModelError
+
+CONTEXT = 4096
+"""Tokens of context that the slots share, 23 KB each."""
+SLOTS = 4
+"""Texts whose evaluated beginnings are kept: the stable parts of so many scopes' prompts need no second evaluation."""
+
+_FORCED = 100.0
+"""Added to the logits of the tokens that may follow: all others then have no weight beside them."""
+_NEVER = -69.0
+"""The logarithm of a probability too small to be told: 1e-30."""
+_TOKENISE_S = 30.0
+
+
+class Engine(Protocol):
+    """What is used of ``xllamacpp.Server``. It never raises: errors come back as ``{"error": ...}``."""
+
+    def handle_completions(self, body: dict[str, Any]) -> Any: ...
+
+
+class Weights(NamedTuple):
+    """How likely each of the tokens asked about is to come next, and what finding out cost."""
+
+    logs: tuple[float, ...]
+    """Natural logarithms of probabilities, which add up to 1 over the tokens asked about."""
+    evaluated: int
+    """Tokens that had to be evaluated: those that no slot knew."""
+
+
+class Llama:
+    """A loaded model. Its methods block; they may be called from any thread, but only one at a time is fast."""
+
+    def __init__(self, engine: Engine, tokenise: Callable[[str], list[int]]) -> None:
+        self._engine = engine
+        self.tokenise = tokenise
+
+    def weigh(self, text: str, then: Sequence[int], tokens: Sequence[int]) -> Weights:
+        """How likely each of ``tokens`` (different ones) is to follow ``text`` and the tokens ``then``.
+
+        Raises:
+            ModelError: ``too_long`` for more text than there is context, else ``bad_response``.
+        """
+        said = self._engine.handle_completions(
+            {
+                "prompt": [text, *then],
+                "n_predict": 1,
+                "temperature": 1.0,
+                "samplers": ["temperature"],
+                "logit_bias": [[token, _FORCED] for token in tokens],
+                "n_probs": len(tokens),
+                "post_sampling_probs": True,
+                "cache_prompt": True,
+            }
+        )
+        try:
+            if "error" in said:
+                what = str(said["error"].get("message", said["error"]))
+                reason = "too_long" if said["error"].get("type") == "exceed_context_size_error" else "bad_response"
+                raise ModelError(reason, f"llama.cpp: {what}")
+            found = {each["id"]: each["prob"] for each in said["choices"][0]["logprobs"]["content"][0]["top_probs"]}
+            logs = tuple(math.log(p) if (p := found.get(token, 0.0)) > 1e-30 else _NEVER for token in tokens)
+            cached = said["usage"].get("prompt_tokens_details", {}).get("cached_tokens", 0)
+            return Weights(logs, said["usage"]["prompt_tokens"] - cached)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            what = f"llama.cpp gave no probabilities: {error!r} in {str(said)[:200]}"
+            raise ModelError("bad_response", what) from None
+
+
+class Branches:
+    """Lines such as ``flee threat`` as ways through a tree of tokens, each ending with the end of its line."""
+
+    def __init__(self, lines: Iterable[str], tokenise: Callable[[str], list[int]]) -> None:
+        end = tokenise("\n")
+        # A space first, because a line follows a word.
+        self._ways = {line: (*tokenise(f" {line}"), *end) for line in lines}
+        self._next: dict[tuple[int, ...], dict[int, None]] = {}
+        for way in self._ways.values():
+            for i, token in enumerate(way):
+                self._next.setdefault(way[:i], {})[token] = None
+
+    def evaluations(self) -> int:
+        """How many evaluations weighing all lines takes: one for each fork."""
+        return sum(len(tokens) > 1 for tokens in self._next.values())
+
+    def weigh(
+        self, llama: Llama, text: str, lines: Iterable[str], given_up: Callable[[], bool] = lambda: False
+    ) -> tuple[dict[str, float], int]:
+        """How likely each of ``lines`` is to follow ``text``, if one of all lines must: logarithms, and how many tokens
+        were evaluated. Only the forks on the ways to ``lines`` are looked at.
+
+        Raises:
+            ModelError: as :meth:`Llama.weigh` does; ``cancelled`` once ``given_up`` (asked before each evaluation).
+        """
+        forks: dict[tuple[int, ...], dict[int, float]] = {}
+        logs, evaluated = {}, 0
+        for line in lines:
+            way, log = self._ways[line], 0.0
+            for i, token in enumerate(way):
+                if len(self._next[way[:i]]) == 1:
+                    continue
+                if way[:i] not in forks:
+                    if given_up():
+                        raise ModelError("cancelled", "nobody waits for it any more")
+                    tokens = tuple(self._next[way[:i]])
+                    weights = llama.weigh(text, way[:i], tokens)
+                    forks[way[:i]] = dict(zip(tokens, weights.logs, strict=True))
+                    evaluated += weights.evaluated
+                log += forks[way[:i]][token]
+            logs[line] = log
+        return logs, evaluated
+
+
+def load(file: Path, threads: int) -> Llama:
+    """The weights in ``file``, loaded (about a second, 270 MB).
+
+    xllamacpp always opens an HTTP port. It is on the loopback, no web page may read from it, and it wants a key that is
+    drawn here and told to nobody: only :meth:`Llama.tokenise` uses it, there being no other way to a text's tokens.
+
+    Raises:
+        ModelError: ``no_model``, if xllamacpp is not installed or does not take the file.
+    """
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise ModelError(
+            "no_model", f'the embedded model needs xllamacpp ({error}): pip install "astrasim[embedded]"'
+        ) from None
+    key = secrets.token_urlsafe(32)
+    params = xllamacpp.CommonParams()
+    params.model.path = str(file)
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [key]
+    params.cors_origins = ""
+    params.ui = False
+    params.endpoint_slots = False
+    params.n_threads_http = 1
+    params.n_ctx, params.n_parallel, params.kv_unified = CONTEXT, SLOTS, True
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.n_gpu_layers = 0  # the same on every machine, and the GPU is the game's
+    params.cache_ram_mib = 0  # no second prompt cache beside the slots' own, which would grow to 8 GiB
+    params.verbosity = -1
+    try:
+        server = xllamacpp.Server(params)
+    except RuntimeError as error:
+        raise ModelError(
+            "no_model", f"llama.cpp does not load {file} ({error}): `astrasim model list` checks the file"
+        ) from None
+    return Llama(server, Tokeniser(server.listening_address, key))
+
+
+class Tokeniser:
+    """Tokens of a text, from the server's own port, with its key."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._headers = f"{url}/tokenize", {"Authorization": f"Bearer {key}"}
+
+    def __call__(self, text: str) -> list[int]:
+        try:
+            # trust_env: the loopback is reached directly, whatever proxy the player has set.
+            said = httpx.post(
+                self._url, json={"content": text}, headers=self._headers, timeout=_TOKENISE_S, trust_env=False
+            )
+            tokens = said.raise_for_status().json()["tokens"]
+            if not tokens or not all(type(token) is int for token in tokens):
+                raise ValueError(f"tokens {str(tokens)[:100]}")
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise ModelError("bad_response", f"llama.cpp did not tokenise {text[:60]!r}: {error!r}") from None
+        return list(tokens)
