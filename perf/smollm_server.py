@@ -23,7 +23,7 @@ from ..errors import WeightsError
 from ..gateway import weights
 from . import processes
 
-MODEL = "SmolLM2-135M-Instruct"
+MODEL = weights.NAME
 _KEY_VARIABLE = "ASTRASIM_SMOLLM_KEY"
 
 
