@@ -44,7 +44,7 @@ class Report(NamedTuple):
                 f"\n== {s.scope.kind}, role {s.scope.role}: {s.situations:,} situations ==",
                 *(
                     f"-- prompt, {length}: {prompt.characters} characters, about {prompt.about_tokens} tokens "
-                    f"(characters / 4), system --\n{prompt.system}"
+                    f"(characters / 3), system --\n{prompt.system}"
                     for length, prompt in s.prompts.items()
                 ),
                 f"-- prompt, user (of all lengths) --\n{s.prompts['full'].user}",

@@ -25,7 +25,7 @@ _JSON_LIKE = re.compile(r"\s*+(?:```\w*\s*+)?[\[{]")
 _UNIT = r"\s*(?:s|secs?|seconds?)?"
 _SECONDS = re.compile(rf"\s*([+-]?[0-9]{{1,9}}(?:\.[0-9]{{0,9}})?){_UNIT}\s*", re.IGNORECASE)
 _LINE = re.compile(rf"(.*\S)\s+([0-9]{{1,9}}(?:\.[0-9]{{0,9}})?){_UNIT}", re.IGNORECASE)
-_SECONDS_KEYS = ("seconds", "duration")
+_SECONDS_KEYS = ("seconds", "duration", "durationseconds", "secs")
 _ARGUMENTS_KEYS = ("arguments", "parameters", "input")
 
 
@@ -103,20 +103,31 @@ class _Finder:
             if nested < _MAX_NESTED and _JSON_LIKE.match(value):
                 yield from self.plans_in_text(value, nested + 1)
         elif isinstance(value, list):
-            if value and all(map(self._is_step, value)):
-                yield value
-            else:
-                for inner in value:
-                    yield from self._plans(inner, nested)
+            yield from self._list(value, nested, is_plan=any(map(self._is_step, value)))
         elif isinstance(value, dict):
-            # An action's name as that of a tool is a step; else whatever the envelope, its plans are looked for.
             if self._is_step(value):
                 yield [value]
-            for key, inner in value.items():
-                if key == "steps":
-                    yield inner
-                else:
-                    yield from self._plans(inner, nested)
+            yield from self._inside(value, nested)
+
+    def _list(self, value: list[object], nested: int, *, is_plan: bool) -> Iterator[object]:
+        """A list with one step in it is a plan, so that no other element of it is passed over."""
+        if is_plan:
+            yield value
+        for inner in value:
+            if isinstance(inner, dict) and self._is_step(inner):
+                yield from self._inside(inner, nested)
+            else:
+                yield from self._plans(inner, nested)
+
+    def _inside(self, value: dict[str, object], nested: int) -> Iterator[object]:
+        """Whatever the envelope, and beside a plan or in a step: what else looks like a plan must say the same."""
+        for key, inner in value.items():
+            if key != "steps":
+                yield from self._plans(inner, nested)
+            elif isinstance(inner, list):
+                yield from self._list(inner, nested, is_plan=True)
+            else:
+                yield inner
 
     def _is_step(self, value: object) -> bool:
         if isinstance(value, dict):
@@ -212,7 +223,8 @@ def _tool_call(value: dict[str, object]) -> dict[str, object] | None:
     for key in _ARGUMENTS_KEYS:
         arguments = value.get(key)
         if isinstance(arguments, str) and _JSON_LIKE.match(arguments):
-            arguments = next(iter(values_in(arguments)), None)
+            values = values_in(arguments)
+            arguments = values[0] if len(values) == 1 else None
         if "name" in value and isinstance(arguments, dict) and "target" in arguments and "action" not in arguments:
             return {"action": value["name"], **arguments}
     return None
@@ -221,7 +233,7 @@ def _tool_call(value: dict[str, object]) -> dict[str, object] | None:
 def _one_of(step: dict[str, object], keys: tuple[str, ...]) -> object:
     found = [step[key] for key in keys if key in step]
     if len(found) > 1:
-        raise PlanRejected("wrong_shape", f"a step has one of the keys {', '.join(keys)}, not both")
+        raise PlanRejected("wrong_shape", f"a step has one of the keys {', '.join(keys)}, not {len(found)}")
     return found[0] if found else None
 
 

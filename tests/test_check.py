@@ -281,8 +281,8 @@ def test_a_good_domain_shows_what_a_model_would_be_asked() -> None:
         assert list(shown.prompts) == ["full", "compressed", "simplified"]
         for length, prompt in shown.prompts.items():
             assert prompt.system in text and prompt.user in text
-            tokens = math.ceil((len(prompt.system) + len(prompt.user)) / 4)
-            assert f"prompt, {length}: {prompt.characters} characters, about {tokens} tokens (characters / 4)" in text
+            tokens = math.ceil((len(prompt.system) + len(prompt.user)) / 3)
+            assert f"prompt, {length}: {prompt.characters} characters, about {tokens} tokens (characters / 3)" in text
 
 
 def test_what_is_odd_but_no_mistake_is_a_warning() -> None:

@@ -208,6 +208,14 @@ REFUSED: dict[str, tuple[str, str]] = {
                          "ambiguous"),
     "a line with two meanings": ('{"steps": ["Hold gate 2"]}', "wrong_shape"),
     "a target that is none": ('{"steps": ["hold the bridge"]}', "wrong_shape"),
+    "a step, and something else": ('[{"action": "hold", "target": "bridge"}, {"target": "gate"}]', "wrong_shape"),
+    "a step, and a line that is none": ('["hold bridge 3", "fly away"]', "wrong_shape"),
+    "a step in a step": (
+        '{"steps": [{"action": "hold", "target": "bridge", "then": {"action": "hold", "target": "gate"}}]}',
+        "ambiguous"),
+    "a plan in a plan": ('{"steps": ["hold gate", {"steps": ["hold home"]}]}', "ambiguous"),
+    "two steps in one tool call": (
+        json.dumps({"name": "hold", "arguments": '{"target": "bridge"} {"target": "gate"}'}), "wrong_shape"),
     "a step that is a number": ('{"steps": [3]}', "wrong_shape"),
     "steps that are a number": ('{"steps": 3, "x": 1}', "wrong_shape"),
     "a step without an action": ('{"steps": [{"target": "bridge"}]}', "wrong_shape"),

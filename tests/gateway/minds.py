@@ -13,6 +13,7 @@ from astrasim.prompts import Prompt
 FLEE = json.dumps({"steps": [{"action": "flee", "target": "threat", "seconds": 3}]})
 
 SAY = {
+    "thoughtful": f"<think>Home? {FLEE[:20]}</think>I would do this:\n```json\n{FLEE.replace('flee', 'Flee')}\n```",
     "prose": "You should run away.",
     "cut": FLEE[:-2],
     "no steps": '{"steps": []}',

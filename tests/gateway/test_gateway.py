@@ -55,6 +55,27 @@ def test_a_plan_from_an_http_server(play_a_game: Play, server: StubServer, meado
     assert game.gateway.describe() == f"openai at {server.url}: ready, 0 in flight"
 
 
+def test_a_scope_asks_in_the_length_of_prompt_that_it_says(
+    play_a_game: Play, server: StubServer, meadow: Meadow
+) -> None:
+    server.says(json.dumps({"choices": [{"finish_reason": "stop", "message": {"content": FLEE}}]}).encode())
+    game = play_a_game(served_by(server)).up()
+    short = meadow.scope().model_copy(update={"prompt": "simplified"})
+    game.gateway.declare_scope(2, short)
+    game.ask(2, scope_id=2)
+    game.answer(2)
+    prompt = json_prompt(meadow.vocabulary, meadow.scope(), 0, "simplified")
+    assert [message["content"] for message in json.loads(server.bodies[0])["messages"]] == [*prompt]
+
+
+def test_a_plan_among_thoughts_and_fences_is_found(player: Game, meadow: Meadow) -> None:
+    player.gateway.declare_scope(90, meadow.scope("play thoughtful"))
+    player.ask(90, scope_id=90)
+    answer = player.answer(90)
+    assert answer.steps == ((0, 0, 3.0),)
+    assert answer.raw.startswith("<think>"), "the whole of it is there to look at"
+
+
 def test_the_deadline_closes_the_connection(play_a_game: Play, server: StubServer) -> None:
     server.hangs()
     game = play_a_game(served_by(server)).up()
