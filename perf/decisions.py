@@ -110,16 +110,20 @@ def choices(llama: Llama, name: str, ask: Ask, given: list[Labelled], words: Voc
     weighed = []
     for each in given:
         start = time.perf_counter()
-        logs, _ = branches.weigh(llama, ask(each.key), each.possible)
-        weighed.append((logs, 1000 * (time.perf_counter() - start)))
+        if len(each.short) > 1:
+            branches.weigh(llama, ask(each.key), each.short)
+        then = time.perf_counter()
+        logs, _ = branches.weigh(llama, ask(each.key), each.possible)  # the text is evaluated by now: its forks only
+        weighed.append((logs, 1000 * (then - start), 1000 * (time.perf_counter() - start)))
     for bias, how in ((None, "uncalibrated"), (means, "calibrated")):
         for short, margin in ((False, 0.0), (True, 0.0), (True, MARGIN)):
             among = "the heuristic's ideas" if short else "all that is possible"
             row = Row(f"{name}, {how}, {among}" + (f", margin {margin:g}" if margin else ""))
-            for each, (logs, ms) in zip(given, weighed, strict=True):
+            for each, (logs, short_ms, all_ms) in zip(given, weighed, strict=True):
                 options = each.short if short else each.possible
                 row.chosen.append(choose_step({line: logs[line] for line in options}, bias, margin))
-                row.ms.append(0.0 if len(options) == 1 else ms)  # where there is no choice, nobody is asked
+                if len(options) > 1:  # where there is no choice, nobody is asked
+                    row.ms.append(short_ms if short else all_ms)
             yield row
 
 
@@ -141,8 +145,8 @@ async def _plans(given: list[Labelled], words: Vocabulary, scope: Scope, threads
     return row
 
 
-def measure(part: str, threads: int, with_json: bool) -> dict[str, Any]:
-    """All figures of one part."""
+def measure(part: str, threads: int, with_json: bool, tell: Callable[[str], object]) -> dict[str, Any]:
+    """All figures of one part. ``tell`` hears what is being measured."""
     sim = Simulation(make_arena(100), Settings(model="none", warmup=False, strict=False), world="decisions")
     words = sim.compiled.vocabulary
     scope = sim.compiled.scope(KIND, sim.compiled.roles[KIND], "", "decisions")
@@ -156,9 +160,12 @@ def measure(part: str, threads: int, with_json: bool) -> dict[str, Any]:
             [each.right if each.right in each.short else each.short[0] for each in given]),
     ]  # fmt: skip
     llama = load(weights.find_or_fetch(), threads)
+    tell("choosing")
     rows += choices(llama, "choice", lambda key: "".join(choice_prompt(words, scope, key)), given, words, scope)
+    tell("choosing after examples")
     rows += choices(llama, "choice after 8 examples", with_examples(words, scope), given, words, scope)
     if with_json:
+        tell("writing plans (minutes)")
         rows.append(anyio.run(_plans, given, words, scope, threads))
     return {
         "set": part,
@@ -172,11 +179,10 @@ def _figures(row: Row, given: list[Labelled]) -> dict[str, Any]:
     action = sum(c.split()[0] == each.right.split()[0] for c, each in zip(row.chosen, given, strict=True))
     step = sum(c == each.right for c, each in zip(row.chosen, given, strict=True))
     low, high = interval(step, len(given))
-    ms = [each for each in row.ms if each]
-    cuts = statistics.quantiles(ms, n=20) if len(ms) > 1 else [0.0] * 19
+    cuts = statistics.quantiles(row.ms, n=20) if len(row.ms) > 1 else [0.0] * 19
     return {
         "name": row.name, "action_right": action, "step_right": step, "step_share_95": [low, high],
-        "p50_ms": cuts[9], "p95_ms": cuts[18], "asked": len(ms),
+        "p50_ms": cuts[9], "p95_ms": cuts[18], "asked": len(row.ms),
     }  # fmt: skip
 
 
@@ -207,7 +213,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-plans", action="store_true", help="leave out the JSON plans, which take minutes")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args(arguments)
-    figures = measure(options.part, options.threads, not options.no_plans)
+    with Console(stderr=True).status("loading") as status:
+        figures = measure(options.part, options.threads, not options.no_plans, status.update)
     _show(figures, Console())
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
