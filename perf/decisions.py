@@ -110,16 +110,20 @@ def choices(llama: Llama, name: str, ask: Ask, given: list[Labelled], words: Voc
     weighed = []
     for each in given:
         start = time.perf_counter()
-        logs, _ = branches.weigh(llama, ask(each.key), each.possible)
-        weighed.append((logs, 1000 * (time.perf_counter() - start)))
+        if len(each.short) > 1:
+            branches.weigh(llama, ask(each.key), each.short)
+        then = time.perf_counter()
+        logs, _ = branches.weigh(llama, ask(each.key), each.possible)  # the text is evaluated by now: its forks only
+        weighed.append((logs, 1000 * (then - start), 1000 * (time.perf_counter() - start)))
     for bias, how in ((None, "uncalibrated"), (means, "calibrated")):
         for short, margin in ((False, 0.0), (True, 0.0), (True, MARGIN)):
             among = "the heuristic's ideas" if short else "all that is possible"
             row = Row(f"{name}, {how}, {among}" + (f", margin {margin:g}" if margin else ""))
-            for each, (logs, ms) in zip(given, weighed, strict=True):
+            for each, (logs, short_ms, all_ms) in zip(given, weighed, strict=True):
                 options = each.short if short else each.possible
                 row.chosen.append(choose_step({line: logs[line] for line in options}, bias, margin))
-                row.ms.append(0.0 if len(options) == 1 else ms)  # where there is no choice, nobody is asked
+                if len(options) > 1:  # where there is no choice, nobody is asked
+                    row.ms.append(short_ms if short else all_ms)
             yield row
 
 
@@ -141,8 +145,13 @@ async def _plans(given: list[Labelled], words: Vocabulary, scope: Scope, threads
     return row
 
 
-def measure(part: str, threads: int, with_json: bool) -> dict[str, Any]:
-    """All figures of one part."""
+def measure(part: str, threads: int, plans: int, tell: Callable[[str], object]) -> dict[str, Any]:
+    """All figures of one part.
+
+    Args:
+        plans: for each action, how many of the situations in which it is right to ask for JSON plans about.
+        tell: hears what is being measured.
+    """
     sim = Simulation(make_arena(100), Settings(model="none", warmup=False, strict=False), world="decisions")
     words = sim.compiled.vocabulary
     scope = sim.compiled.scope(KIND, sim.compiled.roles[KIND], "", "decisions")
@@ -156,27 +165,34 @@ def measure(part: str, threads: int, with_json: bool) -> dict[str, Any]:
             [each.right if each.right in each.short else each.short[0] for each in given]),
     ]  # fmt: skip
     llama = load(weights.find_or_fetch(), threads)
+    tell("choosing")
     rows += choices(llama, "choice", lambda key: "".join(choice_prompt(words, scope, key)), given, words, scope)
+    tell("choosing after examples")
     rows += choices(llama, "choice after 8 examples", with_examples(words, scope), given, words, scope)
-    if with_json:
-        rows.append(anyio.run(_plans, given, words, scope, threads))
-    return {
-        "set": part,
-        "n": len(given),
-        "threads": threads,
-        "rows": [_figures(row, given) for row in rows],
-    }
+    figures = [_figures(row, given) for row in rows]
+    if plans:
+        tell("writing plans (minutes)")
+        some = few_of_each(given, plans)
+        figures.append(_figures(anyio.run(_plans, some, words, scope, threads), some))
+    return {"set": part, "threads": threads, "rows": figures}
+
+
+def few_of_each(given: list[Labelled], count: int) -> list[Labelled]:
+    """The first ``count`` situations in which each action is right."""
+    by_action: dict[str, list[Labelled]] = {}
+    for each in given:
+        by_action.setdefault(each.right.split()[0], []).append(each)
+    return [each for some in by_action.values() for each in some[:count]]
 
 
 def _figures(row: Row, given: list[Labelled]) -> dict[str, Any]:
     action = sum(c.split()[0] == each.right.split()[0] for c, each in zip(row.chosen, given, strict=True))
     step = sum(c == each.right for c, each in zip(row.chosen, given, strict=True))
     low, high = interval(step, len(given))
-    ms = [each for each in row.ms if each]
-    cuts = statistics.quantiles(ms, n=20) if len(ms) > 1 else [0.0] * 19
+    cuts = statistics.quantiles(row.ms, n=20) if len(row.ms) > 1 else [0.0] * 19
     return {
-        "name": row.name, "action_right": action, "step_right": step, "step_share_95": [low, high],
-        "p50_ms": cuts[9], "p95_ms": cuts[18], "asked": len(ms),
+        "name": row.name, "n": len(given), "action_right": action, "step_right": step, "step_share_95": [low, high],
+        "p50_ms": cuts[9], "p95_ms": cuts[18], "asked": len(row.ms),
     }  # fmt: skip
 
 
@@ -188,14 +204,14 @@ def interval(right: int, n: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def _show(figures: dict[str, Any], console: Console) -> None:
-    n = figures["n"]
-    table = Table(title=f"{n} situations of the arena ({figures['set']}), {figures['threads']} thread(s)")
-    for column in ("", f"action right of {n}", f"step right of {n}", "step right, 95%", "ms, p50 / p95"):
+    table = Table(title=f"Situations of the arena ({figures['set']}), {figures['threads']} thread(s)")
+    for column in ("", "of", "action right", "step right", "step right, 95%", "ms, p50 / p95"):
         table.add_column(column, justify="left" if not column else "right")
     for row in figures["rows"]:
         low, high = row["step_share_95"]
         ms = f"{row['p50_ms']:.0f} / {row['p95_ms']:.0f}" if row["asked"] else ""
-        table.add_row(row["name"], str(row["action_right"]), str(row["step_right"]), f"{low:.0%} to {high:.0%}", ms)
+        counts = (str(row[name]) for name in ("n", "action_right", "step_right"))
+        table.add_row(row["name"], *counts, f"{low:.0%} to {high:.0%}", ms)
     console.print(table)
 
 
@@ -204,10 +220,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m astrasim.perf.decisions", description="The model's judgement.")
     parser.add_argument("--set", choices=("tune", "report"), default="report", dest="part")
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1), help="all cores but one")
-    parser.add_argument("--no-plans", action="store_true", help="leave out the JSON plans, which take minutes")
+    parser.add_argument(
+        "--plans", type=int, default=4, metavar="K",
+        help="ask for JSON plans about K situations of each action; they take seconds each; 0: none (default 4)",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args(arguments)
-    figures = measure(options.part, options.threads, not options.no_plans)
+    with Console(stderr=True).status("loading") as status:
+        figures = measure(options.part, options.threads, options.plans, status.update)
     _show(figures, Console())
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ first step only where another gains clearly more. It is a demonstration model, a
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -28,7 +29,8 @@ from .weights import NAME
 
 MARGIN = 0.5
 """By how much (difference of log-probabilities) another step has to be the better one before the heuristic's first is
-overruled."""
+overruled. Of 72 situations to tune on, the heuristic had 32 right; with a margin of 0 the model had 27, with 0.5 31 and
+3 steps overruled, with 1 none overruled."""
 
 _SCOPES = 256
 _TELL_S = 0.5
@@ -132,7 +134,8 @@ class Embedded:
             self._store.save(basis, sums, f"{NAME}: {scope.domain}, role {scope.role}, kind {scope.kind}")
             known.bias = sums
         except ModelError as error:
-            print(f"astrasim gateway: the model stays uncalibrated for role {scope.role}: {error.detail}")
+            told = f"astrasim gateway: the model stays uncalibrated for role {scope.role}: {error.detail}"
+            print(told, file=sys.stderr)
         finally:
             self._say("")
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_IN_A_ROW = 8
+_IN_A_ROW = 4
 
 
 class Lane:

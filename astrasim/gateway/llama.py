@@ -94,10 +94,6 @@ class Branches:
             for i, token in enumerate(way):
                 self._next.setdefault(way[:i], {})[token] = None
 
-    def evaluations(self) -> int:
-        """How many evaluations weighing all lines takes: one for each fork."""
-        return sum(len(tokens) > 1 for tokens in self._next.values())
-
     def weigh(
         self, llama: Llama, text: str, lines: Iterable[str], given_up: Callable[[], bool] = lambda: False
     ) -> tuple[dict[str, float], int]:

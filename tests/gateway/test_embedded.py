@@ -94,13 +94,13 @@ async def calibrated(model: Embedded) -> None:
 def test_the_ways_through_the_branches_share_one_probability() -> None:
     lines = ("go gate", "go gates", "guard gate", "rest self")
     branches = Branches(lines, characters)
-    llama = Llama(FakeEngine(), characters)
-    logs, evaluated = branches.weigh(llama, "I", lines)
+    engine = FakeEngine()
+    logs, evaluated = branches.weigh(Llama(engine, characters), "I", lines)
     assert math.isclose(sum(map(math.exp, logs.values())), 1.0)
     assert math.isclose(math.exp(logs["rest self"]), 1 / 2)
     assert math.isclose(math.exp(logs["guard gate"]), 1 / 4)
     assert math.isclose(math.exp(logs["go gates"]), 1 / 8)
-    assert branches.evaluations() == 3 and evaluated == 27
+    assert len(engine.prompts) == 3 and evaluated == 27
 
 
 def test_only_forks_on_the_way_are_evaluated() -> None:
@@ -286,7 +286,7 @@ def test_requests_go_before_background_work_which_ends_all_the_same() -> None:
             ready.set()
 
     anyio.run(play)
-    assert "".join(done) == "rrrrrrr" + "w" + "rrrrrrrr" + "w" + "rrrrr"
+    assert "".join(done) == "rrr" + "w" + "rrrr" + "w" + "r" * 13
 
 
 def test_background_work_that_raises_does_not_end_the_lane(capfd: pytest.CaptureFixture[str]) -> None:
@@ -385,7 +385,6 @@ def test_the_real_model_weighs_real_lines() -> None:
     llama = load(file, 1)
     lines = ("attack foe", "approach foe", "approach flag", "reload self")
     branches = Branches(lines, llama.tokenise)
-    assert branches.evaluations() == 2
     start = time.perf_counter()
     logs, evaluated = branches.weigh(llama, "The king said: attack the foe! So you", lines)
     assert math.isclose(sum(map(math.exp, logs.values())), 1.0, rel_tol=1e-3)
