@@ -47,6 +47,8 @@ class Asker(Protocol):
     def declare_scope(self, scope_id: int, scope: Scope) -> None: ...
     @property
     def chooses(self) -> bool: ...
+    @property
+    def max_in_flight(self) -> int: ...
     def ask(
         self, request_id: int, scope_id: int, key: int, deadline_s: float, options: Sequence[tuple[int, int]] = ()
     ) -> bool: ...
@@ -190,7 +192,7 @@ class Planner:
     def _send(self, turn: Turn) -> None:
         if self.gateway is None:
             return
-        while self._tokens > ALMOST_1 and len(self.requests) < self._settings.max_in_flight:
+        while self._tokens > ALMOST_1 and len(self.requests) < self.gateway.max_in_flight:
             entry = self.cache.pick(turn.now_ms)
             if entry < 0:
                 return

@@ -161,7 +161,7 @@ def measure(part: str, threads: int, plans: int, tell: Callable[[str], object]) 
         Row("the heuristic alone", [each.short[0] for each in given]),
         Row("at random, the heuristic's ideas", [rng.choice(each.short) for each in given]),
         Row("at random, all that is possible", [rng.choice(each.possible) for each in given]),
-        Row("the best of the heuristic's ideas (nobody can do better on the short list)",
+        Row("the best of the heuristic's ideas: the ceiling",
             [each.right if each.right in each.short else each.short[0] for each in given]),
     ]  # fmt: skip
     llama = load(weights.find_or_fetch(), threads)
@@ -228,7 +228,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     with Console(stderr=True).status("loading") as status:
         figures = measure(options.part, options.threads, options.plans, status.update)
-    _show(figures, Console())
+    console = Console()
+    console.width = max(console.width, 120)  # in a file, too, a row is a line
+    _show(figures, console)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

@@ -24,6 +24,7 @@ class Scripted:
 
     def __init__(self, sim: Simulation) -> None:
         self.sim, self.ready, self.cancelled, self.closed = sim, True, list[int](), False
+        self.max_in_flight = sim.settings.max_in_flight
         self.scopes: dict[int, Scope] = {}
         self.asked: dict[int, tuple[int, int]] = {}
         self._replies: list[Answer | Failure] = []

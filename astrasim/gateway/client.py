@@ -49,6 +49,7 @@ log = logging.getLogger("astrasim")
 _EXPIRY_GRACE_S = 0.5  # the gateway itself ends a request at its deadline; this is for when it does not
 _EXPIRY_CHECK_S = 0.25
 _SCOPES_A_POLL = 16
+_EMBEDDED_IN_FLIGHT = 2
 
 
 class Gateway:
@@ -69,7 +70,8 @@ class Gateway:
             vocabulary: the domain's words; every prompt is made of them.
             model: which model to ask.
             log_exchanges: a file to which the gateway appends every prompt and answer, one JSON object a line.
-            max_in_flight: requests that are with the model at a time, at most; four times as many more may wait.
+            max_in_flight: requests that are with the model at a time, at most; four times as many more may wait. The
+                embedded model has never more than 2: one that it works on, and the next.
             clock: seconds, never going backwards.
 
         Raises:
@@ -81,14 +83,15 @@ class Gateway:
         self._vocabulary = vocabulary
         self._model = model
         self._clock = clock
-        self._capacity = max_in_flight * (1 + QUEUE_FACTOR)
+        self.max_in_flight = min(max_in_flight, _EMBEDDED_IN_FLIGHT) if model.kind == "embedded" else max_in_flight
+        self._capacity = self.max_in_flight * (1 + QUEUE_FACTOR)
         self._setup = pack({"t": "setup", "vocabulary": vocabulary.model_dump(mode="json")}, MAX_TO_GATEWAY)
         key = model.api_key.get_secret_value() if model.api_key else None
         self._counts = Counts()
         settings = {
             "model": {**model.model_dump(exclude={"api_key"}), "api_key": key},
             "log": str(log_exchanges.absolute()) if log_exchanges else None,
-            "max_in_flight": max_in_flight,
+            "max_in_flight": self.max_in_flight,
         }
         self._life = Life(settings, self._counts)
         self._scopes: dict[int, bytes] = {}  # as they go on the wire
