@@ -55,8 +55,8 @@ class Finding(NamedTuple):
 
 
 class Decisions(NamedTuple):
-    """What came of asking a model: milliseconds for each answer, tokens a second (0 if it does not say), what it said
-    last, and why the others failed."""
+    """What came of asking a model: milliseconds for each answer, tokens a second (written, or evaluated by a model that
+    chooses; 0 if it does not say), what it said last, and why the others failed."""
 
     latency_ms: list[float]
     tokens_per_s: float
@@ -169,7 +169,9 @@ def decide(spec: ModelSpec, tell: Callable[[str], object] = lambda _: None) -> D
             result = _wait_until(gateway, lambda: False, tell)
             if isinstance(result, Answer):
                 latency_ms.append(result.latency_ms)
-                tokens, writing_s = tokens + result.usage.tokens, writing_s + result.usage.writing_ms / 1000
+                # A model that chooses writes nothing: what it evaluates is its work.
+                tokens += result.usage.prompt_tokens if spec.chooses else result.usage.tokens
+                writing_s += result.usage.writing_ms / 1000
                 steps = ", then ".join(f"{words.actions[a].name} {words.targets[t]}" for a, t, _ in result.steps)
                 last = f"{'; '.join(Situation(words, scope, key).words)} -> {steps}"
             else:

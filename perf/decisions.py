@@ -30,7 +30,7 @@ from rich.table import Table
 from astrasim import PlanRejected, Settings, Simulation, Situation
 from astrasim.gateway import ModelSpec, calibration, weights
 from astrasim.gateway.calibration import by_action
-from astrasim.gateway.embedded import MARGIN, choice_prompt, choose_step, steps_of
+from astrasim.gateway.embedded import choice_prompt, choose_step, steps_of
 from astrasim.gateway.llama import Branches, Llama, load
 from astrasim.gateway.models import MAX_TOKENS, ModelError
 from astrasim.gateway.openai import OpenAIModel
@@ -116,12 +116,12 @@ def choices(llama: Llama, name: str, ask: Ask, given: list[Labelled], words: Voc
         logs, _ = branches.weigh(llama, ask(each.key), each.possible)  # the text is evaluated by now: its forks only
         weighed.append((logs, 1000 * (then - start), 1000 * (time.perf_counter() - start)))
     for bias, how in ((None, "uncalibrated"), (means, "calibrated")):
-        for short, margin in ((False, 0.0), (True, 0.0), (True, MARGIN)):
+        for short in (False, True):
             among = "the heuristic's ideas" if short else "all that is possible"
-            row = Row(f"{name}, {how}, {among}" + (f", margin {margin:g}" if margin else ""))
+            row = Row(f"{name}, {how}, {among}")
             for each, (logs, short_ms, all_ms) in zip(given, weighed, strict=True):
                 options = each.short if short else each.possible
-                row.chosen.append(choose_step({line: logs[line] for line in options}, bias, margin))
+                row.chosen.append(choose_step({line: logs[line] for line in options}, bias))
                 if len(options) > 1:  # where there is no choice, nobody is asked
                     row.ms.append(short_ms if short else all_ms)
             yield row

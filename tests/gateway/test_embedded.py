@@ -139,13 +139,12 @@ def test_what_is_no_weighing_is_a_failure(says: Any, reason: str) -> None:
 
 def test_the_action_that_gains_most_is_chosen_not_the_likeliest() -> None:
     logs = {"rest home": -0.1, "flee threat": -2.0}
-    assert choose_step(logs, None, 0.0) == "rest home"
-    assert choose_step(logs, {"rest": -0.1, "flee": -4.0}, 0.0) == "flee threat"
+    assert choose_step(logs, None) == "rest home"
+    assert choose_step(logs, {"rest": -0.1, "flee": -4.0}) == "flee threat"
 
 
-def test_the_heuristics_first_step_is_overruled_only_where_another_is_clearly_better() -> None:
-    assert choose_step({"flee threat": -1.0, "rest home": -0.7}, None, 0.5) == "flee threat"
-    assert choose_step({"flee threat": -1.0, "rest home": -0.4}, None, 0.5) == "rest home"
+def test_of_equally_good_steps_the_heuristics_first_is_chosen() -> None:
+    assert choose_step({"flee threat": -1.0, "rest home": -1.0}, None) == "flee threat"
 
 
 def test_an_actions_probability_is_that_of_all_its_steps() -> None:
