@@ -6,6 +6,7 @@ followed, what is on this machine is asked without a proxy, and no error repeats
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import zlib
@@ -36,6 +37,11 @@ class HttpError(ModelError):
         super().__init__(f"http_{status}", detail)
         self.status = status
         self.body = body
+
+
+class _Stale(Exception):
+    """A server ends connections that nobody used for a while; one that it ends just now answers nothing. The request
+    may be sent again, once."""
 
 
 class HttpClient:
@@ -80,8 +86,12 @@ class HttpClient:
         content = None if request is None else json.dumps(request).encode()
         index = self._busy.index(min(self._busy))
         self._busy[index] += 1
+        client = self._clients[index]
         try:
-            status, body = await self._exchange(self._clients[index], method, url, content)
+            try:
+                status, body = await self._exchange(client, method, url, content)
+            except _Stale:
+                status, body = await self._exchange(client, method, url, content, may_be_stale=False)
         except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             self.fail("unreachable", f"{self._place}: {error}")
         except httpx.HTTPError as error:
@@ -104,10 +114,27 @@ class HttpClient:
         return detail[:ERROR_CHARS]
 
     async def _exchange(
-        self, client: httpx.AsyncClient, method: str, url: str, content: bytes | None
+        self, client: httpx.AsyncClient, method: str, url: str, content: bytes | None, may_be_stale: bool = True
     ) -> tuple[int, bytes]:
-        """Status and body. Leaving early, by an error or by cancellation, closes the connection."""
-        async with client.stream(method, url, content=content) as response:
+        """Status and body. Leaving early, by an error or by cancellation, closes the connection.
+
+        Raises:
+            _Stale: if ``may_be_stale``, and a connection kept since an earlier request was closed before any answer.
+        """
+        kept = may_be_stale
+
+        async def trace(event: str, info: object) -> None:
+            nonlocal kept
+            kept = kept and not event.startswith("connection.connect")
+
+        request = client.build_request(method, url, content=content, extensions={"trace": trace})
+        try:
+            response = await client.send(request, stream=True)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            if kept:
+                raise _Stale from None
+            raise
+        async with contextlib.aclosing(response):
             length = response.headers.get("content-length", "")
             if length.isdecimal() and int(length) > MAX_BODY_BYTES:
                 self.fail("too_large", f"the server announced {length} bytes; at most {MAX_BODY_BYTES} are read")

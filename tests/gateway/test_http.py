@@ -175,6 +175,44 @@ def test_a_connection_lost_half_way(kind: Kind, server: StubServer) -> None:
     assert error(kind, server).reason == "connection_lost"
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_a_kept_connection_that_the_server_closes_is_tried_again_once(
+    kind: Kind, server: StubServer, again: bool
+) -> None:
+    """A server that ends idle connections may do so just as a request is on its way."""
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        if len(server.bodies) == 2 or (len(server.bodies) > 2 and not again):
+            handler.close_connection = True
+            return
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(RUN[kind])))
+        handler.end_headers()
+        handler.wfile.write(RUN[kind])
+
+    async def ask_twice() -> None:
+        model = await model_at(kind, server.url)
+        await model.complete(PROMPT, SCHEMA, 64)
+        if again:
+            assert (await model.complete(PROMPT, SCHEMA, 64)).text == "run"
+        else:
+            with pytest.raises(ModelError, match="connection_lost"):
+                await model.complete(PROMPT, SCHEMA, 64)
+
+    server.reply = reply
+    anyio.run(ask_twice)
+    assert len(server.bodies) == 3
+
+
+def test_a_new_connection_that_the_server_closes_is_an_error_at_once(kind: Kind, server: StubServer) -> None:
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+
+    server.reply = reply
+    assert error(kind, server).reason == "connection_lost"
+    assert len(server.bodies) == 1
+
+
 def test_nobody_there(kind: Kind) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
