@@ -10,7 +10,7 @@ from . import valley
 if TYPE_CHECKING:
     from .game import Game
 
-PAUSE_S = 12.0
+PAUSE_S = 15.0
 """Between the end of a wave and the next."""
 PATIENCE_S = 75.0
 """The next wave comes so long after the last one began, whether that is beaten or not."""
