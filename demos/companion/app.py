@@ -79,7 +79,8 @@ def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
         SettingsError: for a size that is too small, or a script of keys that cannot be understood.
     """
     if options.size[0] < SMALLEST[0] or options.size[1] < SMALLEST[1]:
-        raise SettingsError(f"size {options.size[0]}x{options.size[1]} is too small; at least {SMALLEST[0]}x{SMALLEST[1]}")
+        least = "x".join(map(str, SMALLEST))
+        raise SettingsError(f"size {options.size[0]}x{options.size[1]} is too small; it must be at least {least}")
     if options.headless:
         os.environ["SDL_VIDEODRIVER"] = "dummy"
     # Display and fonts only: pygame.init() would open the sound device, and not every machine has one.
@@ -97,7 +98,9 @@ def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
             splat(screen, view.camera, game.sim.agents, view.crowd.rows(), np.zeros(3, np.uint32))
             if options.capacity:
                 begin_search(view)
-            times = _Loop(view, options, script).run()
+            loop = _Loop(view, options, script)
+            times = loop.run()
+            loop.draw_anew()
             figures = _figures(view, options, times)
         if options.screenshot is not None:
             pygame.image.save(screen, options.screenshot)
@@ -152,7 +155,7 @@ class _Loop:
         self._after_the_end()
         view.notice = view.notice[0], view.notice[1] - 1
         if self._options.paced or frame % 30 == 0:
-            self._draw(frame)
+            self.draw(frame)
         work_ms = (time.perf_counter() - started) * 1000
         view.meter.add(started, work_ms)
         self._look_for_capacity(work_ms, arrived)
@@ -160,7 +163,13 @@ class _Loop:
             self._options.progress(describe(view))
         return not view.quit
 
-    def _draw(self, frame: int) -> None:
+    def draw_anew(self) -> None:
+        """The window as it is now, with nothing kept from earlier frames: for a picture."""
+        self._panel = Panel()
+        self.draw(0)
+
+    def draw(self, frame: int) -> None:
+        """The whole window."""
         draw_field(self._view)
         draw_hud(self._view)
         self._panel.draw(self._view, frame)
@@ -193,11 +202,27 @@ def describe(view: View) -> str:
     game, (p50, p99) = view.game, view.meter.percentiles()
     said = f"{view.sim.agents.count:,} agents, frame p50 {p50:.1f} ms, p99 {p99:.1f} ms"
     if view.search is not None:
-        return f"{view.search.phase}: {said}; kept to 16.67 ms so far: {view.search.best:,}"
+        return f"{view.search}; {said}"
     return (
         f"{game.now_s:.0f} s, wave {game.waves.number} of {game.waves.total}, {len(game.enemies)} raiders, village "
         f"{game.village_hp:.0f}, you {max(game.player.hp, 0):.0f}, Ash {max(game.companion.hp, 0):.0f}; {said}"
     )
+
+
+def summary(outcome: Outcome) -> str:
+    """A run in a few lines, for the terminal."""
+    f, game = outcome.figures, outcome.figures["game"]
+    ms, settings = f["frame_ms"], f["settings"]
+    lines = [
+        str(outcome.times),
+        f"game: {game['state']}, wave {game['wave']} of {outcome.game.waves.total}, {game['beaten']} raiders beaten",
+    ]
+    if settings["capacity"]:
+        lines.insert(0, f"sustained: {f['agents']:,} agents drawn and planning, p99 {ms['p99']:.1f} ms of 16.67 over "
+                        f"{f['frames']} frames; each perceives every {f['every']} ticks, planning budget "
+                        f"{f['planning_ms']['budget']:g} ms, model {f['model']}, {settings['size'][0]}x"
+                        f"{settings['size'][1]}, driver {f['draw']}")  # fmt: skip
+    return "\n".join(lines)
 
 
 def _figures(view: View, options: Options, times: FrameTimes) -> dict[str, Any]:

@@ -86,7 +86,8 @@ def _places(first: int, number: int) -> tuple[NDArray[np.float64], NDArray[np.fl
 class Search:
     """Looks for the largest crowd at which p99 of the frames stays within 16.67 ms. Call ``frame`` after each."""
 
-    GROW, SETTLE_FRAMES, LOOK_FRAMES = 1.3, 45, 180
+    GROW, SETTLE_FRAMES, LOOK_FRAMES, TRIES = 1.3, 45, 180, 3
+    """Three tries, because other programs take the processor now and then."""
 
     def __init__(self, crowd: Crowd, first: int = 2000) -> None:
         self._crowd = crowd
@@ -97,7 +98,7 @@ class Search:
         """Of the run that confirmed the figure, once done."""
         self.confirming = False
         self._work: list[float] = []
-        self._missed = self._settled = 0
+        self._missed = self._settled = self._failed = 0
         crowd.wanted = max(first, crowd.wanted)
 
     @property
@@ -126,14 +127,17 @@ class Search:
         return self._judge(float(np.percentile(self._work, 99)) <= PERIOD_MS and not hopeless)
 
     def _judge(self, kept: bool) -> str:
-        now = self._crowd.wanted
-        work = np.array(self._work)
-        missed, self._missed, self._settled = self._missed, 0, 0
+        now, work, missed = self._crowd.wanted, np.array(self._work), self._missed
         self._work.clear()
+        self._missed = self._settled = 0
+        self._failed = 0 if kept else self._failed + 1
         if self.confirming and (kept or now == 0):
             self.phase, self.best = "done", now
             self.result = FrameTimes(work, missed, len(work) / 60)
             return "done"
+        if not kept and self._failed < self.TRIES:
+            return ""
+        self._failed = 0
         if self.confirming:
             self._crowd.wanted = int(now * 0.85) // 50 * 50
         elif kept and now < MOST:
@@ -143,3 +147,11 @@ class Search:
             self.confirming = True
             self._crowd.wanted = now if kept else self.best or now // 2
         return ""
+
+    def __str__(self) -> str:
+        """How it stands, in a line."""
+        if self.result is not None:
+            p99 = self.result.percentiles().p99
+            return f"Sustained: {self.best:,} in the crowd, p99 {p99:.1f} ms over {MIN_FRAMES} frames"
+        sure = f", sure of {self.best:,}" if self.best else ""
+        return f"Capacity: {self.phase} at {self._crowd.wanted:,}{sure}"

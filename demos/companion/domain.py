@@ -69,10 +69,11 @@ def post(me: Agent) -> Spot:
 
 # What they know
 
-game.feature("danger", column="foe_distance", edges=[4, 16.5, 24.5], hysteresis=0.5, kinds=FIGHTERS, interrupt=True,
+# The last edge is well below how far they see: what is out of sight is infinitely far, which no hysteresis bridges.
+game.feature("danger", column="foe_distance", edges=[4.5, 16.5, 21], hysteresis=1, kinds=FIGHTERS, interrupt=True,
              words=["an enemy is upon you", "an enemy is in reach", "an enemy is in sight", "no enemy in sight"])
 game.feature("clear_shot", column="foe_visible", edges=[0.5], kinds=FIGHTERS,
-             words=["the enemy is behind cover", "nothing is between you and the enemy"])
+             words=["you have no clear shot", "you have a clear shot"])
 game.feature("many", column="foes", edges=[1, 4, 9], kinds=FIGHTERS,
              words=["no enemies around", "a few enemies around", "many enemies around", "enemies everywhere"])
 game.feature("band", column="friends", edges=[2, 6], kinds=["minion", "boss"],
@@ -97,7 +98,8 @@ def side(me: Rows) -> NDArray[Any]:
 @game.feature(edges=[9, 30], words=["the village is here", "the village is near", "the village is far"],
               kinds=FIGHTERS, vectorised=True)
 def village_distance(me: Rows) -> NDArray[Any]:
-    return np.hypot(me.x - valley.VILLAGE[0], me.y - valley.VILLAGE[1])
+    away: NDArray[Any] = np.hypot(me.x - valley.VILLAGE[0], me.y - valley.VILLAGE[1])
+    return away
 
 
 @game.feature(edges=[7], words=["the bridge is here", "the bridge is elsewhere"], kinds="companion")

@@ -42,9 +42,10 @@ def draw_field(view: View) -> None:
 
 def _draw_crowd(view: View) -> None:
     if len(view.crowd):
-        colours = [view.screen.map_rgb(p.FOLK if source is Source.HEURISTIC else p.SOURCES[source]) for source in Source]
-        order = np.argsort([source.value for source in Source])
-        splat(view.screen, view.camera, view.sim.agents, view.crowd.rows(), np.array(colours, np.uint32)[order])
+        colours = np.zeros(len(Source), np.uint32)
+        for source, colour in (p.SOURCES | {Source.HEURISTIC: p.FOLK}).items():
+            colours[source.value] = view.screen.map_rgb(colour)
+        splat(view.screen, view.camera, view.sim.agents, view.crowd.rows(), colours)
 
 
 def _blit(view: View, picture: pygame.Surface, at: tuple[float, float]) -> None:
@@ -63,10 +64,8 @@ def _draw_fighter(view: View, agent: Agent, role: str) -> None:
         bar(view.screen, (x - wide / 2, y - radius * 1.7, wide, max(3.0, radius * 0.3)), share, colour)
     if role != "player":
         source = Source(int(view.sim.agents.source[agent.row]))
-        mark = max(2.0, view.ui * (2.5 if source is Source.HEURISTIC else 3.5))
-        at = (x + radius * 0.95, y - radius * 0.75)
-        pygame.draw.circle(view.screen, (28, 34, 34), at, mark + 1)
-        pygame.draw.circle(view.screen, p.SOURCES[source], at, mark)
+        mark = view.sprites.mark(source, view.ui)
+        _blit(view, mark, (x + radius * 0.95, y - radius * 0.75))
 
 
 def _draw_selection(view: View) -> None:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from astrasim import Agent, Settings, Simulation, Thing
 
-from . import minds, valley
+from . import valley
 from .footing import PRIORITY, Footing
 from .keeper import Keeper
+from .minds import game as domain
 from .player import Hands
 from .waves import WAVES, Wave, Waves
 
@@ -65,7 +66,7 @@ class Game:
     """
 
     def __init__(self, settings: Settings, waves: tuple[Wave, ...] = WAVES) -> None:
-        self.sim = Simulation(minds.game, settings, world=f"bridge {id(self)}", line_of_sight=valley.sees)
+        self.sim = Simulation(domain, settings, world=f"bridge {id(self)}", line_of_sight=valley.sees)
         self.sim.set_obstacles(valley.water(), cell=1.0)
         self._folk = self.sim.agents.kind_names.index("folk")
         self._wave_list = waves
@@ -206,8 +207,8 @@ class Referee(esper.Processor):
     def _heal(self, tick_s: float) -> None:
         game = self._game
         for one in (game.player, game.companion):
-            safe = not game.enemies or math.hypot(one.x - valley.VILLAGE[0], one.y - valley.VILLAGE[1]) < valley.VILLAGE_RADIUS
-            if 0 < one.hp and safe:
+            at_home = math.dist((one.x, one.y), valley.VILLAGE) < valley.VILLAGE_RADIUS
+            if one.hp > 0 and (at_home or not game.enemies):
                 one.hp += HEALING * tick_s
             one.hp = min(one.hp, one.hp_max)
         for pack in game.packs:

@@ -75,6 +75,8 @@ def _draw_news(view: View) -> None:
         lines.append(text)
     said = {speech.text for speech in game.speeches}
     lines += [line for when, line in game.log.lines[-3:] if game.now_s - when < NEWS_S and line not in said]
+    if view.search is not None:
+        lines.insert(0, str(view.search))
     if len(view.crowd):
         lines.append(f"{len(view.crowd):,} people in the country")
     y = 10 * view.ui

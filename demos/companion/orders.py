@@ -91,7 +91,7 @@ RULES = (
     Rule("hold_bridge", "I hold the bridge.", (r"bridge|crossing",), _hold_bridge),
     Rule("fall_back", "I fall back to the village.",
          (r"fall ?back|retreat|withdraw|go (home|back)|back (off|home)|home|village|houses?|run away",), _fall_back),
-    Rule("hide", "I take cover.", (r"(take |get (in|in)?to |find )?cover|hide|behind (a|the) (rock|tree)s?|duck",), _hide),
+    Rule("hide", "I take cover.", (r"cover|hide|behind (a|the) (rock|tree)s?|duck",), _hide),
     Rule("stay", "I stay here.", (r"stay|hold|wait|stop|halt|stand|here|keep (your|that) (place|position)",), _stay),
     Rule("attack", "I attack.", (r"attack|charge|kill|fight|shoot|advance|forward|push|go get|fire|clear",), _attack),
 )  # fmt: skip

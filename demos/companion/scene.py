@@ -28,6 +28,10 @@ def paint_ground(camera: Camera) -> pygame.Surface:
     _river(ground, big)
     _road(ground, big)
     _bridge(ground, big)
+    for field in valley.FIELDS:
+        _field(ground, big, field)
+    for x, y in valley.TENTS:
+        _tent(ground, big, x, y)
     for x, y in valley.HOUSES:
         _house(ground, big, x, y)
     for rock in valley.ROCKS:
@@ -120,6 +124,24 @@ def _house(ground: pygame.Surface, camera: Camera, x: float, y: float) -> None:
     pygame.draw.rect(ground, p.ROCK_DARK, (*chimney, camera.size(0.6), camera.size(0.6)))
 
 
+def _field(ground: pygame.Surface, camera: Camera, field: tuple[float, float, float, float]) -> None:
+    left, top, width, height = field
+    box = pygame.Rect(*camera.at(left, top), camera.size(width), camera.size(height))
+    pygame.draw.rect(ground, p.FIELD, box, border_radius=round(camera.size(0.5)))
+    if camera.scale > 3:
+        for y in np.arange(top + 0.6, top + height - 0.3, 0.9).tolist():
+            ends = camera.at(left + 0.5, y), camera.at(left + width - 0.5, y)
+            pygame.draw.line(ground, p.FIELD_DARK, *ends, max(1, round(camera.scale * 0.22)))
+
+
+def _tent(ground: pygame.Surface, camera: Camera, x: float, y: float) -> None:
+    pygame.draw.circle(ground, p.SHADOW, camera.at(x + 0.4, y + 0.5), camera.size(1.8))
+    rim = [(x + 1.9 * math.cos(k * math.tau / 8), y + 1.9 * math.sin(k * math.tau / 8)) for k in range(8)]
+    for k in range(8):
+        points = [camera.at(x, y), camera.at(*rim[k]), camera.at(*rim[(k + 1) % 8])]
+        pygame.draw.polygon(ground, (p.TENT, p.TENT_DARK)[k % 2], points)
+
+
 def _rock(ground: pygame.Surface, camera: Camera, rock: valley.Round) -> None:
     rng = Random(round(rock.x * 100 + rock.y))
     outline = []
@@ -141,7 +163,7 @@ def _tree(ground: pygame.Surface, camera: Camera, tree: valley.Round) -> None:
     tufts = [(rng.uniform(0, math.tau), rng.uniform(0.45, 0.7)) for _ in range(6)]
     for colour, shift, size in ((p.LEAF_DARK, 0.0, 0.62), (p.LEAF, -0.18, 0.52), (p.LEAF_LIGHT, -0.42, 0.26)):
         for angle, far in tufts:
-            at = camera.at(tree.x + far * crown * math.cos(angle) + shift, tree.y + far * crown * math.sin(angle) + shift)
-            pygame.draw.circle(ground, colour, at, camera.size(size * crown))
+            x, y = tree.x + far * crown * math.cos(angle), tree.y + far * crown * math.sin(angle)
+            pygame.draw.circle(ground, colour, camera.at(x + shift, y + shift), camera.size(size * crown))
         if size > 0.3:
             pygame.draw.circle(ground, colour, camera.at(tree.x + shift, tree.y + shift), camera.size(0.7 * crown))

@@ -1,18 +1,20 @@
 """A script of keys: what somebody would type and click, with times, posted as real pygame events.
 
-One line each: ``SECONDS press KEY``, ``SECONDS hold KEY FOR_SECONDS``, ``SECONDS type TEXT``, ``SECONDS order TEXT`` (Enter,
-the text, Enter), ``SECONDS click X Y``, ``SECONDS quit``. Keys are called as pygame calls them: space, return, f1, w, ….
-Empty lines and those that begin with # are passed over.
+One line each: ``SECONDS press KEY``, ``SECONDS hold KEY FOR_SECONDS``, ``SECONDS type TEXT``, ``SECONDS order TEXT``
+(Enter, the text, Enter), ``SECONDS click X Y``, ``SECONDS quit``. Keys are called as pygame calls them: space, return,
+f1, w, and so on. Empty lines and those that begin with # are passed over.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pygame
 
 from astrasim import SettingsError
 
+USAGE = "SECONDS, then press KEY, hold KEY SECONDS, type TEXT, order TEXT, click X Y or quit"
 VERBS = {"press": 1, "hold": 2, "type": 1, "order": 1, "click": 2, "quit": 0}
 
 
@@ -27,8 +29,7 @@ class Script:
                 try:
                     self._read(line, fps)
                 except ValueError as error:
-                    what = f"{name}, line {number}: {line.strip()!r}: {error}; write SECONDS and one of: "
-                    raise SettingsError(what + "press KEY, hold KEY SECONDS, type TEXT, order TEXT, click X Y, quit") from None
+                    raise SettingsError(f"{name}, line {number}: {line.strip()!r}: {error}; write {USAGE}") from None
 
     @classmethod
     def from_file(cls, path: Path) -> Script:
@@ -36,7 +37,7 @@ class Script:
         try:
             return cls(path.read_text(encoding="utf-8"), str(path))
         except OSError as error:
-            raise SettingsError(f"--keys {path}: {error.strerror or error}; give a file of lines SECONDS VERB …") from None
+            raise SettingsError(f"--keys {path}: {error.strerror or error}; give a file of lines: {USAGE}") from None
 
     def post(self, frame: int) -> None:
         """Put the events of this frame into pygame's queue."""
@@ -77,5 +78,5 @@ class Script:
         for letter in text:
             self._add(frame, pygame.TEXTINPUT, text=letter)
 
-    def _add(self, frame: int, sort: int, **values: object) -> None:
+    def _add(self, frame: int, sort: int, **values: Any) -> None:
         self._events.setdefault(frame, []).append(pygame.event.Event(sort, **values))

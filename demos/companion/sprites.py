@@ -10,11 +10,14 @@ import pygame
 from numba import njit
 from numpy.typing import NDArray
 
+from astrasim import Source
+
 from . import palette as p
+from .camera import Camera
 
 COLOURS = {"player": p.PLAYER, "companion": p.COMPANION, "raider": p.RAIDER, "thrower": p.THROWER,
            "captain": p.CAPTAIN, "warlord": p.WARLORD}  # fmt: skip
-RADII = {"player": 1.0, "companion": 1.0, "raider": 0.8, "thrower": 0.75, "captain": 1.25, "warlord": 1.65}
+RADII = {"player": 1.1, "companion": 1.1, "raider": 0.92, "thrower": 0.88, "captain": 1.4, "warlord": 1.8}
 _FINE = 4
 
 
@@ -24,6 +27,7 @@ class Sprites:
     def __init__(self, scale: float) -> None:
         self._scale = scale
         self._pictures: dict[str, pygame.Surface] = {}
+        self._marks: dict[Source, pygame.Surface] = {}
 
     def radius(self, role: str) -> float:
         """In pixels."""
@@ -35,16 +39,27 @@ class Sprites:
             self._pictures[role] = _pack(self._scale) if role == "pack" else _figure(role, self.radius(role))
         return self._pictures[role]
 
+    def mark(self, source: Source, ui: float) -> pygame.Surface:
+        """The mark of a plan's source: the model's are larger than the heuristic's."""
+        if source not in self._marks:
+            radius = max(2.0, ui * (2.4 if source is Source.HEURISTIC else 3.6)) * _FINE
+            size = math.ceil(2 * radius + 3 * _FINE)
+            big = pygame.Surface((size, size), pygame.SRCALPHA)
+            pygame.draw.circle(big, (28, 34, 34), (size / 2, size / 2), radius + _FINE)
+            pygame.draw.circle(big, p.SOURCES[source], (size / 2, size / 2), radius)
+            self._marks[source] = pygame.transform.smoothscale(big, (size // _FINE, size // _FINE))
+        return self._marks[source]
+
 
 def _figure(role: str, radius: float) -> pygame.Surface:
     """A round figure from above: shadow, body, light from the upper left, and a sign of its role."""
     colour, r = COLOURS[role], radius * _FINE
-    size = math.ceil(r * 3)
+    size = math.ceil(r * 3.2)
     big, c = pygame.Surface((size, size), pygame.SRCALPHA), size / 2
     pygame.draw.circle(big, (20, 28, 22, 90), (c + r * 0.18, c + r * 0.24), r * 1.1)
     if role in ("captain", "warlord"):
         for side in (-1, 1):
-            horn = [(c + side * r * 0.45, c - r * 0.7), (c + side * r * 1.15, c - r * 1.3), (c + side * r * 0.95, c - r * 0.3)]
+            horn = [(c + side * r * x, c - r * y) for x, y in ((0.45, 0.7), (1.15, 1.3), (0.95, 0.3))]
             pygame.draw.polygon(big, (236, 224, 196), horn)
     pygame.draw.circle(big, _shade(colour, 0.55), (c, c), r)
     pygame.draw.circle(big, colour, (c, c), r * 0.86)
@@ -62,18 +77,17 @@ def _pack(scale: float) -> pygame.Surface:
     side = max(8.0, 1.7 * scale) * _FINE
     size = math.ceil(side * 1.4)
     big, c = pygame.Surface((size, size), pygame.SRCALPHA), size / 2
-    pygame.draw.rect(big, (20, 28, 22, 90), (c - side * 0.42, c - side * 0.4, side, side), border_radius=round(side / 5))
-    pygame.draw.rect(big, p.PACK, (c - side / 2, c - side / 2, side, side), border_radius=round(side / 5))
+    corner = round(side / 5)
+    pygame.draw.rect(big, (20, 28, 22, 90), (c - side * 0.42, c - side * 0.4, side, side), border_radius=corner)
+    pygame.draw.rect(big, p.PACK, (c - side / 2, c - side / 2, side, side), border_radius=corner)
     for w, h in ((0.62, 0.22), (0.22, 0.62)):
         pygame.draw.rect(big, (206, 70, 66), (c - side * w / 2, c - side * h / 2, side * w, side * h))
     return pygame.transform.smoothscale(big, (size // _FINE, size // _FINE))
 
 
 def _star(surface: pygame.Surface, colour: tuple[int, int, int], x: float, y: float, radius: float) -> None:
-    points = [
-        (x + radius * (1, 0.42)[k % 2] * math.sin(k * math.pi / 5), y - radius * (1, 0.42)[k % 2] * math.cos(k * math.pi / 5))
-        for k in range(10)
-    ]
+    corners = [(radius * (1, 0.42)[k % 2], k * math.pi / 5) for k in range(10)]
+    points = [(x + far * math.sin(angle), y - far * math.cos(angle)) for far, angle in corners]
     pygame.draw.polygon(surface, colour, points)
 
 
@@ -99,11 +113,14 @@ def _splat(
                 pixels[line + v, first + u] = colour
 
 
-def splat(screen: pygame.Surface, camera: Any, agents: Any, rows: NDArray[np.int64], colours: NDArray[np.uint32]) -> None:
+def splat(
+    screen: pygame.Surface, camera: Camera, agents: Any, rows: NDArray[np.int64], colours: NDArray[np.uint32]
+) -> None:
     """A square for each of ``rows``, in the colour of its plan's source, straight into the surface's memory."""
-    side = int(min(5, max(2, round(camera.scale * 0.9))))
+    side = int(min(5, max(2, round(camera.scale * 1.2))))
     # The surface is locked for as long as the array lives: until this returns.
-    pixels = np.frombuffer(screen.get_buffer(), np.uint32).reshape(screen.get_height(), screen.get_pitch() // 4)
+    buffer: Any = screen.get_buffer()
+    pixels = np.frombuffer(buffer, np.uint32).reshape(screen.get_height(), screen.get_pitch() // 4)
     _splat(
         pixels, camera.width, camera.height, agents.x, agents.y, rows, camera.scale, camera.left, camera.top, side,
         agents.source, colours,

@@ -20,7 +20,10 @@ CAMP = (90.0, 36.0)
 RIVER_HALF, BRIDGE_HALF, BRIDGE_REACH = 4.0, 3.4, 6.5
 VILLAGE_RADIUS = 8.0
 PACK_SPOTS = ((33.0, 14.0), (33.0, 58.0), (65.0, 52.0), (67.0, 19.0))
-HOUSES = ((5.0, 28.5), (11.5, 25.5), (4.5, 43.5), (11.5, 47.0), (17.5, 29.5), (17.5, 42.5))
+HOUSES = ((5.0, 28.5), (11.5, 25.5), (4.5, 43.5), (11.5, 47.0), (18.0, 29.0), (18.0, 43.0), (4.0, 36.0))
+FIELDS = ((2.5, 13.5, 9.0, 7.0), (2.5, 52.5, 7.0, 8.5), (11.0, 53.0, 6.0, 6.0))
+"""Left, top, width, height; nobody minds being walked over."""
+TENTS = ((91.5, 28.0), (91.0, 44.5), (87.5, 25.0))
 BODY = 0.9
 """How near to the edge of a rock or a trunk somebody can stand."""
 
@@ -36,9 +39,8 @@ class Round(NamedTuple):
 ROCKS = tuple(
     Round(*rock)
     for rock in (
-        (41.0, 28.0, 1.6), (40.0, 44.5, 1.8), (33.0, 40.5, 1.4), (31.0, 30.5, 1.3), (60.5, 28.5, 1.7), (61.5, 43.5, 1.6),
-        (68.0, 38.5, 1.5), (72.0, 30.0, 1.9), (74.0, 45.0, 1.8), (24.0, 21.0, 1.7), (25.0, 51.5, 1.6), (80.0, 22.0, 2.0),
-        (81.0, 53.0, 1.7),
+        (41, 28, 1.6), (40, 44.5, 1.8), (33, 40.5, 1.4), (31, 30.5, 1.3), (60.5, 28.5, 1.7), (61.5, 43.5, 1.6),
+        (68, 38.5, 1.5), (72, 30, 1.9), (74, 45, 1.8), (24, 21, 1.7), (25, 51.5, 1.6), (80, 22, 2.0), (81, 53, 1.7),
     )
 )  # fmt: skip
 
@@ -55,7 +57,8 @@ def _trees() -> tuple[Round, ...]:
         x, y = rng.uniform(2, WIDTH - 2), rng.uniform(2, HEIGHT - 2)
         edge = min(y, HEIGHT - y)
         free = abs(y - BRIDGE[1]) > 8 and abs(x - river_x(y)) > RIVER_HALF + 3 and edge < rng.uniform(4, 26)
-        others = [*((*spot, 3.0) for spot in PACK_SPOTS), *((*house, 3.0) for house in HOUSES), *ROCKS, *trees]
+        free &= all(not (left - 3 < x < left + w + 3 and top - 3 < y < top + h + 3) for left, top, w, h in FIELDS)
+        others = [*((*spot, 3.0) for spot in PACK_SPOTS), *((*spot, 3.0) for spot in (*HOUSES, *TENTS)), *ROCKS, *trees]
         if free and all(math.dist((x, y), other[:2]) > 4.4 for other in others):
             trees.append(Round(x, y, rng.uniform(0.6, 0.9)))
     return tuple(sorted(trees, key=lambda tree: tree.y))
