@@ -123,7 +123,12 @@ def _with_summary(app: Any, options: Any) -> Any:
 
     # It refreshes only when told to: a thread that draws would take time from the frames that are measured.
     with Live("starting", console=_err, auto_refresh=False, transient=True) as live:
-        return app.run_demo(replace(options, progress=lambda line: live.update(line, refresh=True)))
+
+        def watch(view: Any, frame: int) -> None:
+            if frame % 60 == 59:
+                live.update(app.describe(view), refresh=True)
+
+        return app.run_demo(replace(options, watch=watch))
 
 
 def _has_display() -> bool:

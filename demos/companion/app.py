@@ -46,7 +46,7 @@ class Options:
         seconds: 0: until the window is closed (or the search for capacity is done).
         keys: a script of keys; without one, the autopilot plays where there is no window.
         paced: at 60 frames a second; else as fast as it goes, and only every 30th frame is drawn (for tests).
-        progress: told a line about once a second.
+        watch: called after each frame with the view and the frame's number, before the frame is over.
     """
 
     headless: bool = False
@@ -59,7 +59,7 @@ class Options:
     model: str | None = None
     paced: bool = True
     waves: tuple[Wave, ...] = WAVES
-    progress: Callable[[str], None] | None = None
+    watch: Callable[[View, int], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
         pygame.display.set_caption("AstraSim: hold the bridge")
         script = None if options.keys is None else Script.from_file(options.keys)
         game = Game(settings or _settings(options), options.waves)
-        with game.sim:
+        with game:
             game.autopilot = options.capacity or (options.headless and script is None)
             view = View(screen, game, Crowd(game), game.companion)
             # Compiles, or loads, the kernel before the first frame that needs it.
@@ -159,8 +159,8 @@ class _Loop:
         work_ms = (time.perf_counter() - started) * 1000
         view.meter.add(started, work_ms)
         self._look_for_capacity(work_ms, arrived)
-        if self._options.progress is not None and frame % FPS == FPS - 1:
-            self._options.progress(describe(view))
+        if self._options.watch is not None:
+            self._options.watch(view, frame)
         return not view.quit
 
     def draw_anew(self) -> None:

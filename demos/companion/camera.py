@@ -10,7 +10,7 @@ from . import valley
 
 @dataclass(frozen=True)
 class Camera:
-    """World point (x, y) is at pixel (x * scale + left, y * scale + top) of the field, ``width`` by ``height`` pixels."""
+    """World point (x, y) is at pixel (x * scale + left, y * scale + top) of a field of ``width`` by ``height``."""
 
     width: int
     height: int
@@ -37,7 +37,7 @@ def valley_camera(width: int, height: int) -> Camera:
 
 
 def country_camera(width: int, height: int, radius: float) -> Camera:
-    """The country as far as ``radius`` around the valley; in steps, or a growing crowd would be a new view each frame."""
+    """The country as far as ``radius`` around the valley; in steps, or a growing crowd were a new view each frame."""
     steps = math.ceil(math.log(max(radius, 1.0) / 50) / math.log(1.25))
     return _camera(width, height, min(width, height) / (2 * 50 * 1.25**steps))
 

@@ -87,8 +87,7 @@ class Controls:
         elif command == "help":
             view.show_help = not view.show_help
         elif command == "type":
-            view.typing = ""
-            self._down.clear()
+            view.typing = ""  # what is held down stays so: one can shoot and give orders
         elif command == "panel":
             view.show_panel = not view.show_panel
             view.lay_out()

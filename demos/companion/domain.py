@@ -83,7 +83,8 @@ game.feature("band", column="friends", edges=[2, 6], kinds=["minion", "boss"],
 @game.feature(edges=[0.35, 0.75], words=["you are badly hurt", "you are wounded", "you are in good health"],
               kinds=FIGHTERS, interrupt=True, vectorised=True)
 def health(me: Rows) -> NDArray[Any]:
-    return me.hp / me.hp_max
+    share: NDArray[Any] = me.hp / me.hp_max
+    return share
 
 
 WHERE = ["on the village's side of the river", "on the bridge", "on the far side of the river"]

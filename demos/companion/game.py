@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
 import esper
 import numpy as np
@@ -23,6 +26,7 @@ HEALING = 3.0
 """Health a second for the player and the companion, in the village and between waves."""
 SPEECH_S = 4.5
 SHOT_S = 0.13
+_numbers = itertools.count(1)
 REACH = 1.6
 """How near the player must be to a pack to take it."""
 
@@ -62,11 +66,11 @@ class Game:
     """One game of "hold the bridge" in a simulation of its own. ``sim.tick()`` is all that drives it.
 
     Args:
-        waves: who comes; tests send fewer.
+        waves: who comes; tests send fewer. None at all: the game never ends.
     """
 
     def __init__(self, settings: Settings, waves: tuple[Wave, ...] = WAVES) -> None:
-        self.sim = Simulation(domain, settings, world=f"bridge {id(self)}", line_of_sight=valley.sees)
+        self.sim = Simulation(domain, settings, world=f"bridge {next(_numbers)}", line_of_sight=valley.sees)
         self.sim.set_obstacles(valley.water(), cell=1.0)
         self._folk = self.sim.agents.kind_names.index("folk")
         self._wave_list = waves
@@ -80,6 +84,20 @@ class Game:
         self.enemies: list[Agent] = []
         self.packs: list[Thing] = []
         self._begin()
+
+    def close(self) -> None:
+        """End the simulation and its gateway, and delete its esper world."""
+        self.sim.close()
+        if self.sim.world in esper.list_worlds():
+            esper.delete_world(self.sim.world)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _begin(self) -> None:
         x, y = valley.WEST_BANK

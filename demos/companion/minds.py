@@ -10,6 +10,8 @@ from astrasim import Situation
 from .domain import game
 from .orders import SHOOTING, Steps, understand
 
+__all__ = ["game"]
+
 game.role("companion", kinds="companion", default="guard village",
           persona="You are Ash, the player's companion. Keep the player alive and the village standing; an order from "
                   "the player comes first.")

@@ -62,7 +62,7 @@ class Waves:
 
     def beaten(self) -> bool:
         """Whether all waves have come and nobody is left."""
-        return self.number == len(self._waves) and not self._queue and not self._game.enemies
+        return self.number > 0 and self.number == len(self._waves) and not self._queue and not self._game.enemies
 
     def run(self, now_s: float) -> None:
         """Called every tick with the game's time."""
