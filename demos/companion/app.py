@@ -241,7 +241,7 @@ def _figures(view: View, options: Options, times: FrameTimes) -> dict[str, Any]:
             "capacity": done,
         },
         "game": {
-            "state": game.state, "wave": game.waves.number, "beaten": game.beaten, "seconds": round(game.now_s, 1),
+            "state": game.state, "wave": game.waves.number, "beaten": game.beaten, "seconds": round(game.length_s, 1),
             "village": round(game.village_hp, 1), "games": game.games, "order": game.keeper.text,
         },
     }  # fmt: skip

@@ -71,7 +71,7 @@ def post(me: Agent) -> Spot:
 
 # The last edge is well below how far they see: what is out of sight is infinitely far, which no hysteresis bridges.
 game.feature("danger", column="foe_distance", edges=[4.5, 16.5, 21], hysteresis=1, kinds=FIGHTERS, interrupt=True,
-             words=["an enemy is upon you", "an enemy is in reach", "an enemy is in sight", "no enemy in sight"])
+             words=["an enemy is upon you", "an enemy is in reach", "an enemy is coming near", "no enemy is near"])
 game.feature("clear_shot", column="foe_visible", edges=[0.5], kinds=FIGHTERS,
              words=["you have no clear shot", "you have a clear shot"])
 game.feature("many", column="foes", edges=[1, 4, 9], kinds=FIGHTERS,
@@ -133,19 +133,33 @@ game.feature("others", column="company", edges=[1, 4], kinds="folk",
 
 # What they can do
 
+GOVERNED = ("guard", "defend", "stay", "follow", "advance", "fetch", "hide", "retreat")
+"""The companion's actions that an order may rule out, each by a column that is a precondition of it: whatever a model
+makes of an order, no step of its plan that goes against the order ever starts."""
+for verb in GOVERNED:
+    game.column(f"may_{verb}", default=1)
+
+
+def may(verb: str) -> dict[str, float]:
+    """The precondition of an action that an order may rule out."""
+    return {f"may_{verb}": 1}
+
+
 game.stock("attack", name="shoot", kinds="companion", targets=["foe", "boss_near"], damage=11, range=16, cooldown=0.5,
            line_of_sight=True, seconds=2, about="shoot at an enemy in reach and in plain sight")
-game.stock("hold", name="guard", kinds="companion", targets=["bridge", "village", "post", "player"], speed=7.5,
-           near=1.5, about="go to a place and hold it")
-game.stock("follow", kinds="companion", targets=["player"], speed=8, near=3.5, about="stay at somebody's side")
+for verb, place in (("guard", "bridge"), ("defend", "village"), ("stay", "post")):
+    game.stock("hold", name=verb, kinds="companion", targets=[place], speed=7.5, near=1.5, needs=may(verb),
+               about="go there and hold the place")
+game.stock("follow", kinds="companion", targets=["player"], speed=8, near=3.5, needs=may("follow"),
+           about="stay at somebody's side")
 game.stock("approach", name="advance", kinds="companion", targets=["foe", "quarry", "east_bank"], speed=7, near=5,
-           seconds=3, about="go towards an enemy, up to shooting distance")
-game.stock("take", name="fetch", kinds="companion", targets=["pack"], speed=8, near=1.2,
+           seconds=3, needs=may("advance"), about="go towards an enemy, up to shooting distance")
+game.stock("take", name="fetch", kinds="companion", targets=["pack"], speed=8, near=1.2, needs=may("fetch"),
            about="run to a health pack and use it")
 game.stock("approach", name="hide", kinds=["companion", "boss"], targets=["cover"], speed=6.5, near=0.5, seconds=3,
-           about="get behind the nearest rock or tree")
+           needs=may("hide"), about="get behind the nearest rock or tree")
 game.stock("flee", name="retreat", kinds=["companion", "minion"], targets=["foe"], speed=6.5, seconds=2,
-           about="run from an enemy")
+           needs=may("retreat"), about="run from an enemy")
 game.stock("attack", name="slash", kinds="minion", targets=["foe"], damage=5, range=3, speed=5, near=1.5, cooldown=0.9,
            about="strike at an enemy right beside you")
 game.stock("attack", name="throw", kinds="minion", targets=["foe"], damage=4, range=12, cooldown=1.4, seconds=3,

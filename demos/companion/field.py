@@ -30,7 +30,7 @@ def draw_field(view: View) -> None:
         if enemy.alive and enemy.hp > 0:
             _draw_fighter(view, enemy, view.sim.situation(enemy).role)
     for friend in (game.companion, game.player):
-        if friend.alive:
+        if friend.alive and friend.hp > 0:
             _draw_fighter(view, friend, friend.kind)
     for shot in game.shots:
         _draw_shot(view, shot)

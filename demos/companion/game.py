@@ -115,6 +115,7 @@ class Game:
         self.village_hp = VILLAGE_HP
         self.bosses_beaten = self.beaten = self.packs_fetched = 0
         self.began_s = self.sim.time
+        self._ended_s = 0.0
         self.games += 1
         self.stock_packs()
 
@@ -131,6 +132,11 @@ class Game:
     def now_s(self) -> float:
         """Seconds since this game began."""
         return self.sim.time - self.began_s
+
+    @property
+    def length_s(self) -> float:
+        """How long the game has lasted, or lasted until it was over."""
+        return self.now_s if self.state == "playing" else self._ended_s
 
     @property
     def has_model(self) -> bool:
@@ -152,6 +158,11 @@ class Game:
     def tell(self, text: str) -> None:
         """A line at the top of the screen."""
         self.log.lines.append((self.now_s, text))
+
+    def end(self, state: str, text: str) -> None:
+        """It is over."""
+        self.state, self._ended_s = state, self.now_s
+        self.tell(text)
 
     def new_wave(self, number: int) -> None:
         self.stock_packs()
@@ -244,11 +255,8 @@ class Referee(esper.Processor):
     def _judge(self) -> None:
         game = self._game
         if game.player.hp <= 0:
-            game.state = "lost"
-            game.tell("You have fallen: the bridge is lost")
+            game.end("lost", "You have fallen: the bridge is lost")
         elif game.village_hp <= 0:
-            game.state = "lost"
-            game.tell("The village is plundered: the game is lost")
+            game.end("lost", "The village is plundered: the game is lost")
         elif game.waves.beaten():
-            game.state = "won"
-            game.tell("The last wave is beaten: the bridge is held")
+            game.end("won", "The last wave is beaten: the bridge is held")

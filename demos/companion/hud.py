@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pygame
 
+from astrasim import Source
+
 from . import palette as p
 from .game import VILLAGE_HP
 from .keys import HELP
@@ -102,7 +104,8 @@ def _draw_order_line(view: View) -> None:
         text += "|"
     elif keeper.text:
         understood = f"understood: {keeper.rule.name.replace('_', ' ')}" if keeper.rule else "left to the model"
-        text, colour = f"Ash’s order: “{keeper.text}”  ({understood})", p.COMPANION
+        refined = "; the model’s plan" if _follows_the_model(view) else ""
+        text, colour = f"Ash’s order: “{keeper.text}”  ({understood}{refined})", p.COMPANION
     else:
         text, colour = "Ash does what seems best.  Enter: give an order in plain words", p.DIM
     hint = letters.line("F1: all keys", 13, p.FAINT)
@@ -111,6 +114,11 @@ def _draw_order_line(view: View) -> None:
         view.screen.blit(hint, (10 * ui + width - hint.get_width() - 12 * ui, top + (height - hint.get_height()) / 2))
     line = letters.line(letters.cut(text, 15, room) if view.typing is None else text, 15, colour)
     view.screen.blit(line, (22 * ui, top + (height - line.get_height()) / 2))
+
+
+def _follows_the_model(view: View) -> bool:
+    companion = view.game.companion
+    return companion.alive and view.sim.agents.source[companion.row] != Source.HEURISTIC.value
 
 
 def _draw_title(view: View, title: str, below: str) -> None:
@@ -128,12 +136,12 @@ def _draw_end(view: View) -> None:
     title = "The bridge is held" if game.state == "won" else "The bridge is lost"
     why = "" if game.player.hp > 0 else "You have fallen.  "
     why = "The village is plundered.  " if game.village_hp <= 0 else why
-    _draw_title(view, title, f"{why}{game.beaten} raiders beaten in {game.now_s:.0f} s.  R: play again")
+    _draw_title(view, title, f"{why}{game.beaten} raiders beaten in {game.length_s:.0f} s.  R: play again")
 
 
 def _draw_help(view: View) -> None:
     ui, letters = view.ui, view.lettering
-    row, width = 21 * ui, 470 * ui
+    row, width = 21 * ui, 500 * ui
     height = row * len(HELP) + 62 * ui
     x, y = (view.camera.width - width) / 2, max(6.0, (view.camera.height - height) / 2)
     card(view.screen, (x, y, width, height), (18, 22, 28, 240), round(12 * ui))

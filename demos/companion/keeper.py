@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .domain import GOVERNED
 from .orders import EXAMPLES, Rule, understand
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Keeper:
             self.text, self.rule = text, rule
             self._bosses, self._packs = game.bosses_beaten, game.packs_fetched
             game.companion.post_x, game.companion.post_y = game.companion.x, game.companion.y
+            self._rule_out(rule)
             game.sim.order(game.companion, text)
             game.say(game.companion, rule.says if rule else "Let me think about that.")
 
@@ -52,6 +54,11 @@ class Keeper:
         elif cannot := self._impossible(self.rule):
             self._end(cannot)
 
+    def _rule_out(self, rule: Rule | None) -> None:
+        """Let the companion do only what goes with the order."""
+        for verb in GOVERNED:
+            setattr(self._game.companion, f"may_{verb}", float(rule is None or verb in rule.allows))
+
     def _impossible(self, rule: Rule) -> str:
         game = self._game
         if rule.name == "fetch" and not game.packs:
@@ -64,5 +71,6 @@ class Keeper:
 
     def _end(self, says: str) -> None:
         self.text, self.rule = "", None
+        self._rule_out(None)
         self._game.sim.order(self._game.companion, "")
         self._game.say(self._game.companion, says)

@@ -24,10 +24,10 @@ COMMANDS: dict[int, str] = {
 
 HELP = (
     ("W A S D, arrows", "walk"),
-    ("mouse", "aim and shoot; a click on somebody shows what that one plans"),
+    ("mouse", "aim and shoot; a click on somebody selects"),
     ("Space", "shoot at the nearest in sight"),
     ("Enter", "type an order for Ash, in plain words"),
-    (f"1 to {len(EXAMPLES)}", "orders: " + ", ".join(EXAMPLES[:3]) + ", …"),
+    (f"1 to {len(EXAMPLES)}", "orders: " + ", ".join(EXAMPLES[:2]) + ", …"),
     ("O", "autopilot plays for you"),
     ("P, N", "pause; a single step"),
     ("+, -", "twice or half as many agents, up to 100,000"),

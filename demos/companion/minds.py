@@ -12,7 +12,7 @@ from .orders import SHOOTING, Steps, understand
 
 __all__ = ["game"]
 
-game.role("companion", kinds="companion", default="guard village",
+game.role("companion", kinds="companion", default="wait self",
           persona="You are Ash, the player's companion. Keep the player alive and the village standing; an order from "
                   "the player comes first.")
 game.role("raider", kinds="minion", actions=["charge", "slash", "raze", "retreat"], default="charge bridge",
@@ -36,7 +36,7 @@ def companion_sense(s: Situation) -> Steps:
     if s.health == 0 and s.supplies < 2:
         return ["fetch pack 10"]
     if s.health == 0:
-        return ["hide cover 2", *SHOOTING, "guard village 3"] if s.danger <= 2 else ["guard village 3"]
+        return ["hide cover 2", *SHOOTING, "defend village 3"] if s.danger <= 2 else ["defend village 3"]
     if s.danger == 0:
         return [*SHOOTING] if s.many <= 1 else ["retreat foe 0.7", *SHOOTING]
     if s.danger == 1:

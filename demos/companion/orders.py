@@ -24,12 +24,14 @@ class Rule:
         name: what ``game.py`` knows it by.
         says: what the companion answers.
         words: patterns, all of which must be in the text (each is a regular expression over whole words).
+        allows: what it may do, besides shooting: its other actions are ruled out while the order stands.
         steps: what to do about it in a situation.
     """
 
     name: str
     says: str
     words: tuple[str, ...]
+    allows: tuple[str, ...]
     steps: Callable[[Situation], Steps]
 
 
@@ -59,8 +61,8 @@ def _attack(s: Situation) -> Steps:
 
 def _fall_back(s: Situation) -> Steps:
     if s.village_distance == 0 and s.danger <= 1:
-        return [*SHOOTING, "guard village 1"]
-    return ["guard village 3"]
+        return [*SHOOTING, "defend village 1"]
+    return ["defend village 3"]
 
 
 def _fetch(s: Situation) -> Steps:
@@ -68,7 +70,7 @@ def _fetch(s: Situation) -> Steps:
 
 
 def _stay(s: Situation) -> Steps:
-    return [*SHOOTING, "guard post 1"] if s.danger <= 1 else ["guard post 3"]
+    return [*SHOOTING, "stay post 1"] if s.danger <= 1 else ["stay post 3"]
 
 
 def _hide(s: Situation) -> Steps:
@@ -78,22 +80,26 @@ def _hide(s: Situation) -> Steps:
 RULES = (
     Rule("relieve", "As you like. I do what I think best.",
          (r"relieved?|dismissed?|at ease|as you (like|wish|please)|you('re| are) free|never ?mind|forget (it|that)|"
-          r"carry on|do what you (want|like|think)",), lambda _: []),
+          r"carry on|do what you (want|like|think)",), (), lambda _: []),
     Rule("attack_boss", "I go for the boss.",
          (r"attack|kill|shoot|fight|charge|get|take|hunt|finish|target|go for",
-          r"boss(es)?|captains?|warlord|chief|leader|brute|big (one|guy)"), _attack_boss),
+          r"boss(es)?|captains?|warlord|chief|leader|brute|big (one|guy)"), ("advance",),
+         _attack_boss),
     Rule("fetch", "I fetch a health pack.",
          (r"(health|med|first.?aid|supply|supplies)( ?(packs?|kits?))?|packs?|medi(kit|cine)|medkit|heal( yourself)?|"
-          r"patch yourself up|bandages?",), _fetch),
+          r"patch yourself up|bandages?",), ("fetch",), _fetch),
     Rule("follow", "I stay with you.",
          (r"follow( me)?|with me|come( here)?|to me|stay close|(protect|guard|cover|defend) me|by my side|stick",),
-         _follow),
-    Rule("hold_bridge", "I hold the bridge.", (r"bridge|crossing",), _hold_bridge),
+         ("follow",), _follow),
+    Rule("hold_bridge", "I hold the bridge.", (r"bridge|crossing",), ("guard",), _hold_bridge),
     Rule("fall_back", "I fall back to the village.",
-         (r"fall ?back|retreat|withdraw|go (home|back)|back (off|home)|home|village|houses?|run away",), _fall_back),
-    Rule("hide", "I take cover.", (r"cover|hide|behind (a|the) (rock|tree)s?|duck",), _hide),
-    Rule("stay", "I stay here.", (r"stay|hold|wait|stop|halt|stand|here|keep (your|that) (place|position)",), _stay),
-    Rule("attack", "I attack.", (r"attack|charge|kill|fight|shoot|advance|forward|push|go get|fire|clear",), _attack),
+         (r"fall ?back|retreat|withdraw|go (home|back)|back (off|home)|home|village|houses?|run away",), ("defend",),
+         _fall_back),
+    Rule("hide", "I take cover.", (r"cover|hide|behind (a|the) (rock|tree)s?|duck",), ("hide",), _hide),
+    Rule("stay", "I stay here.", (r"stay|hold|wait|stop|halt|stand|here|keep (your|that) (place|position)",), ("stay",),
+         _stay),
+    Rule("attack", "I attack.",
+         (r"attack|charge|kill|fight|shoot|advance|forward|push|go get|fire|clear",), ("advance",), _attack),
 )  # fmt: skip
 RULE = {rule.name: rule for rule in RULES}
 _NOT = re.compile(r"\b(not|don'?t|never|no longer|nobody|without)\b")

@@ -165,9 +165,9 @@ def _selected(view: View, picture: pygame.Surface) -> None:
     pen.write(name, 14, p.TEXT, True)
     if situation.words:
         words = "; ".join(situation.words)
-        pen.write(words[0].upper() + words[1:] + ".", 12, p.DIM, lines=6)
+        pen.write(words[0].upper() + words[1:] + ".", 13, p.DIM, lines=7)
     if situation.order:
-        pen.write(f"Order: {situation.order}", 12, p.COMPANION, lines=2)
+        pen.write(f"Order: {situation.order}", 13, p.COMPANION, lines=2)
     if agent.kind == "player":
         pen.write("Moved by hand, or by the autopilot (O).", 12, p.DIM)
         return
@@ -178,7 +178,7 @@ def _selected(view: View, picture: pygame.Surface) -> None:
     _plan(pen, view, agent)
     pen.y += 4 * pen.ui
     for line in _why(view, agent):
-        pen.write(line, 12, p.DIM, lines=3)
+        pen.write(line, 13, p.DIM, lines=4)
 
 
 def _plan(pen: _Pen, view: View, agent: Agent) -> None:

@@ -133,7 +133,7 @@ def test_an_order_is_understood_at_once_and_acted_on_in_the_next_frame(play: Pla
         situation = view.sim.situation(view.game.companion)
         plan = view.sim.planner.plans[int(view.sim.agents.plan[view.game.companion.row])]
         assert situation.order == "fall back"
-        assert str(plan).startswith("guard village")
+        assert str(plan).startswith("defend village")
 
     # Typed in frames 60 to 62; the tick of frame 62 acts on it.
     play("1 order fall back\n", 63 / 60, look, waves=NOBODY)
@@ -235,3 +235,20 @@ def test_settings_may_be_given(tmp_path: Path) -> None:
     done = run_demo(options, Settings(model="none", budget_ms=1.0, every=2))
     assert done.figures["every"] == 2
     assert done.figures["planning_ms"]["budget"] == 1.0
+
+
+def test_a_model_that_wants_otherwise_does_not_break_an_order(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stubborn_mind.py").write_text(
+        'def decide(prompt, schema):\n'
+        '    return \'{"steps": [{"action": "follow", "target": "player", "seconds": 5}]}\'\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def look(view: View) -> None:
+        assert far(view.game.companion, valley.BRIDGE) < 4
+        assert view.sim.stats().requests.answered > 0
+
+    script = "1 order hold the bridge\n2 hold a 2\n"
+    play(script, 9, look, model="function:stubborn_mind:decide", paced=True, waves=NOBODY)
