@@ -32,7 +32,7 @@ from .view import SMALLEST, View
 from .waves import WAVES, Wave
 
 FPS = 60
-HEADLESS_UNITS = 64
+HEADLESS_UNITS = 16
 """Planning in a headless run is limited by units of work, not by the clock: two runs then do the same."""
 AGAIN_S = 6.0
 """The autopilot plays again so long after a game has ended."""

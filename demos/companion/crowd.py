@@ -34,8 +34,6 @@ class Crowd:
         self._game = game
         self._people: list[Agent] = []
         self.wanted = 0
-        self._rows: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._rows_of = -1
 
     def __len__(self) -> int:
         return len(self._people)
@@ -58,7 +56,7 @@ class Crowd:
         now = len(self)
         if now < self.wanted:
             number = min(A_FRAME, self.wanted - now)
-            x, y = _places(now, number)
+            x, y = _places(now, number) + self._game.sim.rng.uniform(-2.5, 2.5, (2, number))
             stamina = 20 + 80 * ((np.arange(now, now + number) * 0.618) % 1)
             self._people += self._game.sim.spawn_many("folk", number, x=x, y=y, stamina=stamina)
         elif now > self.wanted:
@@ -74,13 +72,13 @@ class Crowd:
         return np.flatnonzero(agents.kind == agents.kind_names.index("folk"))
 
 
-def _places(first: int, number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where number ``first`` and the following live: on a spiral around the valley, not in the river."""
+def _places(first: int, number: int) -> NDArray[np.float64]:
+    """Where number ``first`` and the following live: x and y on a spiral around the valley, not in the river."""
     n = np.arange(first, first + number) + 0.5
     far, angle = np.sqrt(_CLEARING**2 + n * _ROOM / math.pi), n * _GOLDEN
     x, y = valley.WIDTH / 2 + far * np.cos(angle), valley.HEIGHT / 2 + far * np.sin(angle)
     gap = x - (valley.BRIDGE[0] + 3.2 * np.sin((y - valley.BRIDGE[1]) / 13))
-    return np.where(np.abs(gap) < 8, x + np.where(gap < 0, -8, 8), x), y
+    return np.stack([np.where(np.abs(gap) < 8, x + np.where(gap < 0, -8, 8), x), y])
 
 
 class Search:

@@ -113,7 +113,9 @@ def _graph(view: View, box: pygame.Rect) -> None:
     line = box.bottom - PERIOD_MS / GRAPH_MS * box.height
     pygame.draw.line(view.screen, p.FAIR, (box.left, line), (box.right - 1, line))
     label = view.lettering.line("16.67 ms", 10, p.FAIR)
-    view.screen.blit(label, (box.right - label.get_width() - 2, line - label.get_height()))
+    at = pygame.Rect(box.right - label.get_width() - 2, round(line) - label.get_height(), *label.get_size())
+    view.screen.fill(p.PANEL, at)
+    view.screen.blit(label, at)
 
 
 def _planning(view: View, picture: pygame.Surface) -> None:
