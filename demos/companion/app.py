@@ -34,6 +34,8 @@ from .waves import WAVES, Wave
 FPS = 60
 HEADLESS_UNITS = 16
 """Planning in a headless run is limited by units of work, not by the clock: two runs then do the same."""
+LINGER_FRAMES = 600
+"""So long a window stays open when the search for capacity is done."""
 AGAIN_S = 6.0
 """The autopilot plays again so long after a game has ended."""
 
@@ -101,9 +103,9 @@ def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
             loop = _Loop(view, options, script)
             times = loop.run()
             loop.draw_anew()
-            figures = _figures(view, options, times)
+            figures = loop.sustained or _figures(view, options, times)
         if options.screenshot is not None:
-            pygame.image.save(screen, options.screenshot)
+            pygame.image.save(view.screen, options.screenshot)
         if options.json_file is not None:
             options.json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         return Outcome(times, figures, game)
@@ -125,6 +127,9 @@ class _Loop:
         self._view, self._options, self._script = view, options, script
         self._controls, self._panel = Controls(view), Panel()
         self._ended_s = 0.0
+        self._linger = 0 if options.headless else LINGER_FRAMES
+        self.sustained: dict[str, Any] | None = None
+        """After a search for capacity, the figures of the run that confirmed it."""
 
     def run(self) -> FrameTimes:
         frames = round(self._options.seconds * FPS) if self._options.seconds else None
@@ -187,14 +192,19 @@ class _Loop:
 
     def _look_for_capacity(self, work_ms: float, arrived: bool) -> None:
         view, search = self._view, self._view.search
-        if search is None or search.done:
+        if search is None:
+            return
+        if search.done:
+            self._linger -= 1
+            view.quit = view.quit or (self._options.capacity and self._linger < 0)
             return
         begins = search.frame(work_ms, arrived)
         if begins == "measure":
             view.sim.reset_stats()
         view.look()  # the crowd may have outgrown the view
-        if search.done and self._options.capacity:
-            view.quit = True
+        if search.result is not None:
+            self.sustained = _figures(view, self._options, search.result, capacity=True)
+            search.conditions = conditions(self.sustained)
 
 
 def describe(view: View) -> str:
@@ -219,18 +229,21 @@ def summary(outcome: Outcome) -> str:
     ]
     if settings["capacity"]:
         lines.insert(0, f"sustained: {f['agents']:,} agents drawn and planning, p99 {ms['p99']:.1f} ms of 16.67 over "
-                        f"{f['frames']} frames; each perceives every {f['every']} ticks, planning budget "
-                        f"{f['planning_ms']['budget']:g} ms, model {f['model']}, {settings['size'][0]}x"
-                        f"{settings['size'][1]}, driver {f['draw']}")  # fmt: skip
+                        f"{f['frames']} frames; {conditions(f)}")  # fmt: skip
     return "\n".join(lines)
 
 
-def _figures(view: View, options: Options, times: FrameTimes) -> dict[str, Any]:
-    """What ``--json`` writes. After a search they are those of the run that confirmed the figure."""
-    game, search = view.game, view.search
-    done = search is not None and search.result is not None
-    if search is not None and search.result is not None:
-        times = search.result
+def conditions(figures: dict[str, Any]) -> str:
+    """The settings under which frames were measured, in a line."""
+    (width, height), every = figures["settings"]["size"], figures["every"]
+    perceives = "each perceives every tick" if every == 1 else f"each perceives every {every} ticks"
+    budget = f"budget {figures['planning_ms']['budget']:g} ms"
+    return f"{perceives}, {budget}, model {figures['model']}, {width}x{height}, driver {figures['draw']}"
+
+
+def _figures(view: View, options: Options, times: FrameTimes, capacity: bool = False) -> dict[str, Any]:
+    """What ``--json`` writes."""
+    game = view.game
     return measured(view.sim, times) | {
         "draw": pygame.display.get_driver(),
         "settings": {
@@ -238,7 +251,7 @@ def _figures(view: View, options: Options, times: FrameTimes) -> dict[str, Any]:
             "budget_units": view.sim.settings.budget_units,
             "requests_per_second": view.sim.settings.requests_per_second,
             "keys": None if options.keys is None else options.keys.name,
-            "capacity": done,
+            "capacity": capacity,
         },
         "game": {
             "state": game.state, "wave": game.waves.number, "beaten": game.beaten, "seconds": round(game.length_s, 1),

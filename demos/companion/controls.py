@@ -29,6 +29,7 @@ class Controls:
         self._down: set[int] = set()
         self._mouse: tuple[int, int] | None = None
         """Where the mouse is, while its button is down in the field."""
+        self._resized = False
 
     def handle(self, event: pygame.event.Event) -> None:
         """One event."""
@@ -36,8 +37,7 @@ class Controls:
         if event.type == pygame.QUIT:
             view.quit = True
         elif event.type in (pygame.VIDEORESIZE, pygame.WINDOWSIZECHANGED):
-            view.screen = pygame.display.get_surface() or view.screen
-            view.lay_out()
+            self._resized = True
         elif event.type == pygame.WINDOWFOCUSLOST:
             self._down.clear()
             self._mouse = None
@@ -58,6 +58,10 @@ class Controls:
     def steer(self) -> None:
         """Once a frame, after its events: what is held down becomes what the player's hands want."""
         view, hands = self._view, self._view.game.hands
+        if self._resized:  # once, however many events dragging a corner made
+            self._resized = False
+            view.screen = pygame.display.get_surface() or view.screen
+            view.lay_out()
         if view.game.autopilot:
             return
         ways = [WALK[key] for key in self._down if key in WALK]
@@ -83,7 +87,8 @@ class Controls:
     def _command(self, command: str) -> None:
         view, game, crowd, sim = self._view, self._view.game, self._view.crowd, self._view.sim
         if command == "quit":
-            view.quit = True
+            view.quit = not view.show_help
+            view.show_help = False
         elif command == "help":
             view.show_help = not view.show_help
         elif command == "type":

@@ -94,6 +94,8 @@ class Search:
         self.phase = "growing"
         self.result: FrameTimes | None = None
         """Of the run that confirmed the figure, once done."""
+        self.conditions = ""
+        """The settings of that run, in words."""
         self.confirming = False
         self._work: list[float] = []
         self._missed = self._settled = self._failed = 0

@@ -17,6 +17,7 @@ from astrasim import Agent, Settings, Simulation, Thing
 from . import valley
 from .footing import PRIORITY, Footing
 from .keeper import Keeper
+from .levers import plug_in
 from .minds import game as domain
 from .player import Hands
 from .waves import WAVES, Wave, Waves
@@ -87,6 +88,7 @@ class Game:
 
     def close(self) -> None:
         """End the simulation and its gateway, and delete its esper world."""
+        plug_in(self.sim)
         self.sim.close()
         if self.sim.world in esper.list_worlds():
             esper.delete_world(self.sim.world)

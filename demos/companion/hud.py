@@ -46,6 +46,8 @@ def draw_hud(view: View) -> None:
     _draw_order_line(view)
     if view.game.state != "playing":
         _draw_end(view)
+    elif view.search is not None and view.search.done:
+        _draw_title(view, str(view.search), view.search.conditions)
     elif view.paused:
         _draw_title(view, "Paused", "P: go on    N: one step")
     if view.show_help:
@@ -77,7 +79,7 @@ def _draw_news(view: View) -> None:
         lines.append(text)
     said = {speech.text for speech in game.speeches}
     lines += [line for when, line in game.log.lines[-3:] if game.now_s - when < NEWS_S and line not in said]
-    if view.search is not None:
+    if view.search is not None and not view.search.done:
         lines.insert(0, str(view.search))
     if len(view.crowd):
         lines.append(f"{len(view.crowd):,} people in the country")
@@ -123,7 +125,7 @@ def _follows_the_model(view: View) -> bool:
 
 def _draw_title(view: View, title: str, below: str) -> None:
     ui, letters = view.ui, view.lettering
-    head, line = letters.line(title, 30, p.TEXT, True), letters.line(below, 15, p.DIM)
+    head, line = letters.line(title, 30 if len(title) < 30 else 17, p.TEXT, True), letters.line(below, 15, p.DIM)
     width = max(head.get_width(), line.get_width()) + 60 * ui
     x, y = view.camera.width / 2, view.camera.height * 0.36
     card(view.screen, (x - width / 2, y, width, 92 * ui), (18, 22, 28, 225), round(12 * ui))

@@ -32,6 +32,13 @@ def _unplug(sim: Simulation) -> str:
     return "The model is on"
 
 
+def plug_in(sim: Simulation) -> None:
+    """Before the simulation is closed: it must end the gateway that was put aside, too."""
+    kept = sim.__dict__.pop("unplugged", None)
+    if kept is not None and sim.planner.gateway is None:
+        sim.planner.gateway = kept
+
+
 def pull_the_cable(sim: Simulation) -> str:
     """Kill the gateway's process, as a crash would; what happened, in words."""
     pid = getattr(sim.planner.gateway, "pid", None)

@@ -252,3 +252,41 @@ def test_a_model_that_wants_otherwise_does_not_break_an_order(
 
     script = "1 order hold the bridge\n2 hold a 2\n"
     play(script, 9, look, model="function:stubborn_mind:decide", paced=True, waves=NOBODY)
+
+
+def test_the_model_can_be_taken_away_and_given_back(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "calm_mind.py").write_text("def decide(prompt, schema):\n    return '{}'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def off(view: View) -> None:
+        assert not view.game.has_model
+        assert "model is off" in view.notice[0]
+
+    def on(view: View) -> None:
+        assert view.game.has_model
+
+    play("0.5 press m\n", 1, off, model="function:calm_mind:decide", waves=NOBODY)
+    play("0.5 press m\n0.7 press m\n", 1, on, model="function:calm_mind:decide", waves=NOBODY)
+
+
+def test_a_window_that_was_resized_is_laid_out_anew(tmp_path: Path) -> None:
+    picture = tmp_path / "last.png"
+
+    def watch(view: View, frame: int) -> None:
+        if frame == 10:
+            pygame.display.set_mode((1000, 640), pygame.RESIZABLE)
+            pygame.event.post(pygame.event.Event(pygame.VIDEORESIZE, size=(1000, 640), w=1000, h=640))
+
+    run_demo(Options(headless=True, seconds=0.5, paced=False, model="none", screenshot=picture, watch=watch))
+    surface = pygame.image.load(picture)
+    assert surface.get_size() == (1000, 640)
+    assert len({tuple(surface.get_at((990, y))) for y in range(640)}) > 1, "the panel is at the new right edge"
+
+
+def test_escape_closes_the_help_before_the_game(play: Play) -> None:
+    done = play("0.2 press h\n0.5 press escape\n", 1, waves=NOBODY)
+    assert len(done.times.work_ms) == 60
+    done = play("0.2 press h\n0.5 press escape\n0.7 press escape\n", 1, waves=NOBODY)
+    assert len(done.times.work_ms) == 43
