@@ -19,6 +19,7 @@ import pygame
 
 from astrasim import FrameTimes, Settings, SettingsError, run_frames
 from astrasim.figures import measured
+from astrasim.model_choice import choose_model
 
 from .controls import Controls, begin_search, restart
 from .crowd import Crowd
@@ -33,7 +34,7 @@ from .waves import WAVES, Wave
 
 FPS = 60
 HEADLESS_UNITS = 16
-"""Planning in a headless run is limited by units of work, not by the clock: two runs then do the same."""
+"""Planning in a headless run without a model is limited by units of work, not by the clock: two runs are the same."""
 LINGER_FRAMES = 600
 """So long a window stays open when the search for capacity is done."""
 AGAIN_S = 6.0
@@ -115,9 +116,10 @@ def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
 
 def _settings(options: Options) -> Settings:
     given: dict[str, Any] = {} if options.model is None else {"model": options.model}
-    if options.headless and not options.capacity:
-        given["budget_units"] = HEADLESS_UNITS
-    return Settings(**given)
+    settings = Settings(**given)
+    if options.headless and not options.capacity and choose_model(settings)[0] is None:
+        return Settings(**given, budget_units=HEADLESS_UNITS)
+    return settings
 
 
 class _Loop:

@@ -26,7 +26,7 @@ VILLAGE_HP = 100.0
 HEALING = 3.0
 """Health a second for the player and the companion, in the village and between waves."""
 SPEECH_S = 4.5
-SHOT_S = 0.13
+SHOT_S = 0.16
 _numbers = itertools.count(1)
 REACH = 1.6
 """How near the player must be to a pack to take it."""
