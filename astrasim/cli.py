@@ -87,20 +87,57 @@ def stress(
 def demo(
     headless: Annotated[bool, typer.Option("--headless", help="No window; also where there is no display.")] = False,
     seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until it is closed (headless: 10).")] = 0.0,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the window.")] = "1280x720",
+    model: Annotated[
+        str | None, typer.Option(help="auto, none, openai or function:MODULE:NAME; default: from the settings.")
+    ] = None,
+    capacity: Annotated[
+        bool, typer.Option("--capacity", help="Add agents until p99 of the frames passes 16.67 ms; show what is kept.")
+    ] = False,
+    keys: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Play this script of keys (see docs/demo.md).")
+    ] = None,
     screenshot: Annotated[
         Path | None, typer.Option(callback=_new_file, help="Write the last frame to it.")
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """The meadow: sheep and wolves that plan, with a panel that shows where each plan came from."""
-    window = _load("demos", "window")
+    """Hold the bridge, with a companion that takes orders in plain words."""
+    app = _load("demos", "companion.app")
     if not headless and sys.platform.startswith("linux") and not _has_display():
         headless = True
         _err.print("no display (DISPLAY and WAYLAND_DISPLAY are not set): running headless")
-    if headless and not seconds:
+        screenshot = screenshot or _new_file(Path("astrasim-demo.png"))
+    if headless and not seconds and not capacity:
         seconds = 10.0
-    times = window.run_demo(headless=headless, seconds=seconds, screenshot=screenshot, json_file=json_file)
-    _out.print(str(times))
+    try:
+        width, height = (int(side) for side in size.lower().split("x"))
+    except ValueError:
+        raise typer.BadParameter(f"{size!r} is not WIDTHxHEIGHT in pixels, such as 1280x720") from None
+    options = app.Options(
+        headless=headless, seconds=seconds, screenshot=screenshot, json_file=json_file, keys=keys,
+        size=(width, height), capacity=capacity, model=model,
+    )  # fmt: skip
+    outcome = _with_summary(app, options) if headless else app.run_demo(options)
+    if headless and screenshot is not None:
+        _out.print(f"the last frame: {screenshot}")
+    _out.print(app.summary(outcome))
+
+
+def _with_summary(app: Any, options: Any) -> Any:
+    """Run it with a line in the terminal that says what goes on, once a second."""
+    from dataclasses import replace
+
+    from rich.live import Live
+
+    # It refreshes only when told to: a thread that draws would take time from the frames that are measured.
+    with Live("starting", console=_err, auto_refresh=False, transient=True) as live:
+
+        def watch(view: Any, frame: int) -> None:
+            if frame % 60 == 59:
+                live.update(app.describe(view), refresh=True)
+
+        return app.run_demo(replace(options, watch=watch))
 
 
 @app.command()

@@ -1,0 +1,122 @@
+"""Orders in plain words: what the rules make of them, and what the companion does about each without a model.
+
+The rules answer at once, so an order is acted on in the next frame; a model, when it answers, has read the very words,
+because the order is part of the scope. An order that the rules do not understand is left to the model alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from astrasim import Situation
+
+Steps = list[str]
+SHOOTING = ["shoot boss_near 1", "shoot foe 1"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of order.
+
+    Attributes:
+        name: what ``game.py`` knows it by.
+        says: what the companion answers.
+        words: patterns, all of which must be in the text (each is a regular expression over whole words).
+        allows: what it may do, besides shooting: its other actions are ruled out while the order stands.
+        steps: what to do about it in a situation.
+    """
+
+    name: str
+    says: str
+    words: tuple[str, ...]
+    allows: tuple[str, ...]
+    steps: Callable[[Situation], Steps]
+
+
+def _hold_bridge(s: Situation) -> Steps:
+    if s.bridge_distance == 1:
+        return ["guard bridge 3"] if s.danger > 0 else ["shoot foe 1", "guard bridge 2"]
+    return [*SHOOTING, "guard bridge 1"] if s.danger <= 1 else ["guard bridge 2"]
+
+
+def _follow(s: Situation) -> Steps:
+    if s.player_distance == 2 or s.danger > 1:
+        return ["follow player 2"]
+    return [*SHOOTING, "follow player 1"]
+
+
+def _attack_boss(s: Situation) -> Steps:
+    if s.danger == 0 and s.boss_distance > 0:
+        return ["shoot foe 1", "advance quarry 2"]
+    return ["shoot boss_near 2", "advance quarry 2"] if s.boss_distance <= 1 else ["advance quarry 3", "shoot foe 1"]
+
+
+def _attack(s: Situation) -> Steps:
+    if s.danger <= 1:
+        return [*SHOOTING, "advance foe 1"]
+    return ["advance foe 2", "shoot foe 2"] if s.danger == 2 else ["advance quarry 3", "advance east_bank 3"]
+
+
+def _fall_back(s: Situation) -> Steps:
+    if s.village_distance == 0 and s.danger <= 1:
+        return [*SHOOTING, "defend village 1"]
+    return ["defend village 3"]
+
+
+def _fetch(s: Situation) -> Steps:
+    return ["fetch pack 10"] if s.supplies < 2 else ["wait self 1"]
+
+
+def _stay(s: Situation) -> Steps:
+    return [*SHOOTING, "stay post 1"] if s.danger <= 1 else ["stay post 3"]
+
+
+def _hide(s: Situation) -> Steps:
+    return ["hide cover 2", *SHOOTING] if s.danger <= 2 else ["wait self 1"]
+
+
+RULES = (
+    Rule("relieve", "As you like. I do what I think best.",
+         (r"relieved?|dismissed?|at ease|as you (like|wish|please)|you('re| are) free|never ?mind|forget (it|that)|"
+          r"carry on|do what you (want|like|think)",), (), lambda _: []),
+    Rule("attack_boss", "I go for the boss.",
+         (r"attack|kill|shoot|fight|charge|get|take|hunt|finish|target|go for",
+          r"boss(es)?|captains?|warlord|chief|leader|brute|big (one|guy)"), ("advance",),
+         _attack_boss),
+    Rule("fetch", "I fetch a health pack.",
+         (r"(health|med|first.?aid|supply|supplies)( ?(packs?|kits?))?|packs?|medi(kit|cine)|medkit|heal( yourself)?|"
+          r"patch yourself up|bandages?",), ("fetch",), _fetch),
+    Rule("follow", "I stay with you.",
+         (r"follow( me)?|with me|come( here)?|to me|stay close|(protect|guard|cover|defend) me|by my side|stick",),
+         ("follow",), _follow),
+    Rule("hold_bridge", "I hold the bridge.", (r"bridge|crossing",), ("guard",), _hold_bridge),
+    Rule("fall_back", "I fall back to the village.",
+         (r"fall ?back|retreat|withdraw|go (home|back)|back (off|home)|home|village|houses?|run away",), ("defend",),
+         _fall_back),
+    Rule("hide", "I take cover.", (r"cover|hide|behind (a|the) (rock|tree)s?|duck",), ("hide",), _hide),
+    Rule("stay", "I stay here.", (r"stay|hold|wait|stop|halt|stand|here|keep (your|that) (place|position)",), ("stay",),
+         _stay),
+    Rule("attack", "I attack.",
+         (r"attack|charge|kill|fight|shoot|advance|forward|push|go get|fire|clear",), ("advance",), _attack),
+)  # fmt: skip
+RULE = {rule.name: rule for rule in RULES}
+_NOT = re.compile(r"\b(not|don'?t|never|no longer|nobody|without)\b")
+_PATTERNS = {rule.name: tuple(re.compile(rf"\b({words})\b") for words in rule.words) for rule in RULES}
+
+
+def understand(text: str) -> Rule | None:
+    """The rule for an order, normalised or as typed; None if the rules do not understand it.
+
+    What is forbidden ("do not attack") is beyond keywords: to obey it half would be worse than to say so.
+    """
+    lower = text.lower().replace("’", "'")
+    if _NOT.search(lower) and not _PATTERNS["relieve"][0].search(lower):
+        return None
+    return next((rule for rule in RULES if all(p.search(lower) for p in _PATTERNS[rule.name])), None)
+
+
+EXAMPLES = ("hold the bridge", "follow me", "attack the boss", "fall back", "get the health pack", "stay here",
+            "take cover", "at ease")  # fmt: skip
+"""What the game offers on its number keys, and names where it did not understand."""

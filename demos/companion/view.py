@@ -1,0 +1,73 @@
+"""What the window shows, besides the game: sizes, the camera, what is selected, open or paused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pygame
+
+from astrasim import Agent, Simulation
+
+from .camera import Camera, country_camera, valley_camera
+from .crowd import Crowd, Search
+from .game import Game
+from .lettering import Lettering
+from .meter import Meter
+from .scene import paint_ground
+from .sprites import Sprites
+
+SMALLEST = (800, 500)
+PANEL_WIDTH = 340
+
+
+@dataclass
+class View:
+    """One window onto one game."""
+
+    screen: pygame.Surface
+    game: Game
+    crowd: Crowd
+    selected: Agent
+    meter: Meter = field(default_factory=Meter)
+    search: Search | None = None
+    typing: str | None = None
+    """What is in the order line; None while it is closed."""
+    paused: bool = False
+    one_step: bool = False
+    show_panel: bool = True
+    show_help: bool = False
+    country: bool = False
+    quit: bool = False
+    notice: tuple[str, int] = ("", 0)
+    """A line for the player, and how many frames it still stands."""
+
+    def __post_init__(self) -> None:
+        self.lay_out()
+
+    @property
+    def sim(self) -> Simulation:
+        return self.game.sim
+
+    def lay_out(self) -> None:
+        """All that follows from the size of the window. Called again when that changes."""
+        width, height = self.screen.get_size()
+        self.ui = max(0.6, min(width / 1280, height / 720))
+        self.lettering = Lettering(self.ui)
+        self.panel_width = round(PANEL_WIDTH * self.ui) if self.show_panel else 0
+        self.look()
+
+    def look(self) -> None:
+        """Point the camera at the valley or the country, and paint the ground if that is another view."""
+        width, height = self.screen.get_size()
+        field_width = max(100, width - self.panel_width)
+        camera = valley_camera(field_width, height)
+        if self.country:
+            camera = country_camera(field_width, height, self.crowd.radius)
+        if getattr(self, "camera", None) != camera:
+            self.camera: Camera = camera
+            self.ground = paint_ground(camera)
+            self.sprites = Sprites(camera.scale)
+
+    def note(self, text: str) -> None:
+        """Show a line for three seconds."""
+        self.notice = text, 180
