@@ -20,7 +20,7 @@ from .domain import Domain
 from .errors import DomainError
 from .examples import with_examples
 from .gateway import Gateway, ModelSpec
-from .kernels.columns import NEED_ORDER, Agents, Things
+from .kernels.columns import NEED_ORDER, Agents, Things, no_events
 from .membership import World
 from .model_choice import choose_model
 from .movement import Integrate, Movement
@@ -89,6 +89,8 @@ class Simulation:
         self.tick_ms = Window(4096)
         self.tick_started_s = 0.0
         self.model, self.model_reason = choose_model(self.settings)
+        self.events = no_events(0)
+        """What agents did to others and to things in the last tick, in row order; shape (events,) each."""
         self._columns: Agents | None = None
         self._in_tick = False
         self._population = Population(self.compiled, self.settings.capacity, self._world)

@@ -13,7 +13,7 @@ from astrasim import declarations
 from astrasim.agents import Agent, Spot
 from astrasim.errors import ActionError, AgentGone
 from astrasim.kernels.acting import act, apply_events, cool_down, finish
-from astrasim.kernels.columns import AT_AGENT, AT_HOME, AT_PLACE, AT_SELF, AT_THING, HOME_X, RUNNING, no_events
+from astrasim.kernels.columns import AT_AGENT, AT_HOME, AT_PLACE, AT_SELF, AT_THING, HOME_X, RUNNING, Events, no_events
 from astrasim.simulation import Simulation
 from astrasim.steps import Status, check_transitions
 from astrasim.views import Rows, Spots
@@ -72,6 +72,9 @@ class Action(esper.Processor):
             self._run_custom(self._custom[:, :custom], dt)
         # Asked for again: the game's code may have spawned so many that the tables have new arrays.
         columns, things = sim.columns(), sim.thing_columns()
+        if event_count or len(sim.events.source):
+            columns_used: list[Any] = [column[:event_count] for column in self._events]
+            sim.events = Events(*columns_used)
         if event_count:
             apply_events(columns, things, self._events, 0, event_count)
         finish(

@@ -109,7 +109,7 @@ class Controls:
         elif command in ("budget_up", "budget_down"):
             view.note(levers.change_budget(sim, 1 if command == "budget_up" else -1))
         elif command == "model":
-            view.note(levers.toggle_model(sim))
+            view.note(view.game.model_switch.toggle())
         elif command == "cable":
             view.note(levers.pull_the_cable(sim))
         elif command == "capacity":

@@ -17,7 +17,7 @@ from astrasim import Agent, Settings, Simulation, Thing
 from . import valley
 from .footing import PRIORITY, Footing
 from .keeper import Keeper
-from .levers import plug_in
+from .levers import ModelSwitch
 from .minds import game as domain
 from .player import Hands
 from .waves import WAVES, Wave, Waves
@@ -75,6 +75,7 @@ class Game:
         self.sim.set_obstacles(valley.water(), cell=1.0)
         self._folk = self.sim.agents.kind_names.index("folk")
         self._wave_list = waves
+        self.model_switch = ModelSwitch(self.sim)
         self.autopilot = False
         self.games = 0
         before = esper.current_world
@@ -88,7 +89,6 @@ class Game:
 
     def close(self) -> None:
         """End the simulation and its gateway, and delete its esper world."""
-        plug_in(self.sim)
         self.sim.close()
         if self.sim.world in esper.list_worlds():
             esper.delete_world(self.sim.world)
@@ -142,7 +142,7 @@ class Game:
 
     @property
     def has_model(self) -> bool:
-        return self.sim.planner.gateway is not None
+        return self.sim.model is not None
 
     def bosses(self) -> list[Agent]:
         return [enemy for enemy in self.enemies if enemy.kind == "boss"]
@@ -205,7 +205,7 @@ class Referee(esper.Processor):
         sim, game = self._game.sim, self._game
         events, agents = sim.events, sim.agents
         companion = game.companion.row if game.companion.alive else -1
-        for k in range(sim.event_count):
+        for k in range(len(events.source)):
             source, target = int(events.source[k]), int(events.target[k])
             if events.thing[k]:
                 game.packs_fetched += source == companion

@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any
 
 from astrasim import Simulation
 
 BUDGETS_MS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
-def toggle_model(sim: Simulation) -> str:
-    """Take the model away, or give it back; what was done, in words."""
-    if hasattr(sim, "set_model"):
-        sim.set_model("none" if sim.model is not None else "auto")
-        return "The model is on" if sim.model is not None else "The model is off: heuristics decide"
-    return _unplug(sim)
+class ModelSwitch:
+    """The model off, and on again: the same one, without looking for it anew."""
 
+    def __init__(self, sim: Simulation) -> None:
+        self._sim, self._last = sim, sim.model
 
-def _unplug(sim: Simulation) -> str:
-    """Without ``sim.set_model``: put the gateway aside. Plans that the model has made stay in use."""
-    kept: Any = sim.__dict__.get("unplugged")
-    if sim.planner.gateway is not None:
-        sim.planner.forget_requests(sim.time)
-        sim.__dict__["unplugged"], sim.planner.gateway = sim.planner.gateway, None
-        return "The model is off: heuristics decide"
-    if kept is None:
-        return f"There is no model: {sim.model_reason}"
-    sim.planner.gateway = kept
-    return "The model is on"
-
-
-def plug_in(sim: Simulation) -> None:
-    """Before the simulation is closed: it must end the gateway that was put aside, too."""
-    kept = sim.__dict__.pop("unplugged", None)
-    if kept is not None and sim.planner.gateway is None:
-        sim.planner.gateway = kept
+    def toggle(self) -> str:
+        """Take the model away, or give it back; what was done, in words."""
+        if self._sim.model is not None:
+            self._last = self._sim.model
+            self._sim.set_model("none")
+            return "The model is off: heuristics decide"
+        if self._last is None:
+            return f"There is no model: {self._sim.model_reason}"
+        self._sim.set_model(self._last)
+        return f"The model is on: {self._last}"
 
 
 def pull_the_cable(sim: Simulation) -> str:
