@@ -89,7 +89,8 @@ def demo(
     seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until it is closed (headless: 10).")] = 0.0,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the window.")] = "1280x720",
     model: Annotated[
-        str | None, typer.Option(help="auto, none, openai or function:MODULE:NAME; default: from the settings.")
+        str | None,
+        typer.Option(help="auto, none, ollama, openai, embedded or function:MODULE:NAME; else as the settings say."),
     ] = None,
     capacity: Annotated[
         bool, typer.Option("--capacity", help="Add agents until p99 of the frames passes 16.67 ms; show what is kept.")

@@ -23,6 +23,7 @@ from astrasim.model_choice import choose_model
 
 from .controls import Controls, begin_search, restart
 from .crowd import Crowd
+from .fetching import Fetching
 from .field import draw_field
 from .game import Game
 from .hud import draw_hud
@@ -93,7 +94,12 @@ def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
         screen = pygame.display.set_mode(options.size, pygame.RESIZABLE)
         pygame.display.set_caption("AstraSim: hold the bridge")
         script = None if options.keys is None else Script.from_file(options.keys)
-        game = Game(settings or _settings(options), options.waves)
+        chosen = settings or _settings(options)
+        fetching = Fetching.if_missing(chosen)
+        if fetching is not None and chosen.model == "embedded":
+            chosen = chosen.model_copy(update={"model": "none"})  # until it is there
+        game = Game(chosen, options.waves)
+        game.fetching = fetching
         with game:
             game.autopilot = options.capacity or (options.headless and script is None)
             view = View(screen, game, Crowd(game), game.companion)
@@ -155,6 +161,8 @@ class _Loop:
         for event in pygame.event.get():
             self._controls.handle(event)
         self._controls.steer()
+        if view.game.fetching is not None:
+            view.game.fetching.join_in(view.sim)
         arrived = view.crowd.run()
         if not view.paused or view.one_step:
             view.sim.tick()
@@ -215,6 +223,8 @@ def describe(view: View) -> str:
     said = f"{view.sim.agents.count:,} agents, frame p50 {p50:.1f} ms, p99 {p99:.1f} ms"
     if view.search is not None:
         return f"{view.search}; {said}"
+    if game.fetching is not None and game.fetching.news:
+        said += f"; {game.fetching.news}"
     return (
         f"{game.now_s:.0f} s, wave {game.waves.number} of {game.waves.total}, {len(game.enemies)} raiders, village "
         f"{game.village_hp:.0f}, you {max(game.player.hp, 0):.0f}, Ash {max(game.companion.hp, 0):.0f}; {said}"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from astrasim import Agent, Settings, Simulation, Thing
 
 from . import valley
+from .fetching import Fetching
 from .footing import PRIORITY, Footing
 from .keeper import Keeper
 from .levers import ModelSwitch
@@ -76,6 +77,7 @@ class Game:
         self._folk = self.sim.agents.kind_names.index("folk")
         self._wave_list = waves
         self.model_switch = ModelSwitch(self.sim)
+        self.fetching: Fetching | None = None
         self.autopilot = False
         self.games = 0
         before = esper.current_world

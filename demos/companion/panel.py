@@ -135,7 +135,9 @@ def _model(view: View, picture: pygame.Surface) -> None:
     lookups = s.lookups.exact_hits + s.lookups.misses
     rate = s.lookups.exact_hits / lookups if lookups else 0.0
     pen.write("Model", 14, p.TEXT, True)
+    fetching = view.game.fetching
     gateway = s.gateway if view.game.has_model else f"off: {view.sim.model_reason}"
+    gateway = fetching.news if fetching is not None and fetching.news else gateway
     pen.write(gateway, 12, p.DIM, lines=3)
     requests = s.requests
     pen.write(f"requests {requests.sent}, answered {requests.answered}, failed {requests.failed + requests.rejected}, "
