@@ -157,10 +157,12 @@ def doctor(
         table.add_row(name, Text(value), source, style="" if source != "default" else "dim")
     _out.print(table)
     with _err.status("looking for models") as status:
-        found = list(examined.models(settings, status.update, ask=ask))
-        chosen = examined.verdict(settings)
+        chosen, starts = examined.verdict(settings)
+        found = list(examined.models(settings, status.update, ask=ask and settings.use_llm)) if starts else []
     _findings("Models", found)
-    _out.print(f"A game started here asks: {chosen}", markup=False)
+    _out.print(chosen, markup=False)
+    if not starts:
+        raise typer.Exit(1)
 
 
 def _findings(title: str, findings: Iterable[Finding]) -> None:
@@ -189,7 +191,7 @@ def install_model(
     """Fetch the embedded model's weights (93 MB) and check them; does nothing where they are installed and whole."""
     from .gateway import weights
 
-    if weights.find() is not None:
+    if weights.find() is not None and file is None:
         if not (wrong := weights.damage()):
             _out.print(f"It is installed: {weights.path()}", soft_wrap=True, highlight=False)
             return

@@ -103,6 +103,10 @@ def models(settings: Settings, tell: Callable[[str], object], ask: bool = True) 
     Args:
         tell: is told what is being waited for.
     """
+    if settings.model.startswith("function:"):
+        spec, _ = choose_model(settings.model_copy(update={"use_llm": True}))
+        assert spec is not None
+        yield _asked("function", spec, tell, ask)
     tell("looking for Ollama")
     url = ollama_url(settings.ollama_url)
     names = probe_ollama(url, max(PROBE_S, 2.0))
@@ -129,13 +133,13 @@ def models(settings: Settings, tell: Callable[[str], object], ask: bool = True) 
         yield _asked("embedded model", embedded_spec(), tell, ask)
 
 
-def verdict(settings: Settings) -> str:
-    """Which model a game started here would ask, and why."""
+def verdict(settings: Settings) -> tuple[str, bool]:
+    """Which model a game started here would ask, and why; and whether it would start at all."""
     try:
         spec, reason = choose_model(settings)
     except SettingsError as error:
-        return str(error)
-    return f"{spec or 'no model'} ({reason})"
+        return f"A game started here would stop: {error}", False
+    return f"A game started here asks {spec or 'no model'} ({reason}).", True
 
 
 def _asked(what: str, spec: ModelSpec, tell: Callable[[str], object], ask: bool) -> Finding:
@@ -143,7 +147,19 @@ def _asked(what: str, spec: ModelSpec, tell: Callable[[str], object], ask: bool)
         return Finding(what, f"{spec}: there; not asked")
     tell(f"asking the {what}")
     decisions = decide(spec, tell)
-    return Finding(what, f"{spec}: {decisions}", "" if decisions.latency_ms else "see what failed")
+    return Finding(what, f"{spec}: {decisions}", "" if decisions.latency_ms else _remedy(what, decisions.failures))
+
+
+def _remedy(what: str, failures: list[str]) -> str:
+    """What to do where no decision was valid."""
+    said = failures[-1] if failures else ""
+    if said.startswith(("http_401", "http_403")):
+        return "export OPENAI_API_KEY=... (the key that the server wants)"
+    if said.startswith(("unreachable", "connection_lost")):
+        return f"start the {what}, or take its address out of the environment"
+    if what == "function":
+        return "correct the function, or where it is: ASTRASIM_MODEL=function:MODULE:NAME, with PYTHONPATH"
+    return "see what failed; another model may do better"
 
 
 def decide(spec: ModelSpec, tell: Callable[[str], object] = lambda _: None) -> Decisions:

@@ -31,6 +31,9 @@ def choose_model(settings: Settings) -> tuple[ModelSpec | None, str]:
     if wanted.startswith("function:"):
         return _spec(kind="function", name=wanted.removeprefix("function:")), f"the setting model is {wanted!r}"
     if wanted not in KNOWN:
+        if ":" not in wanted and wanted.lower() not in KNOWN:
+            named = "a model of Ollama's is named by OLLAMA_MODEL, one of a server by ASTRASIM_MODEL_NAME"
+            raise SettingsError(f"{unknown(wanted, KNOWN, 'setting model', 'model')}. ({named})")
         raise SettingsError(unknown(wanted, KNOWN, "setting model", "model"))
     if wanted == "auto":
         return _first_there_is(settings)
@@ -93,8 +96,19 @@ def ollama_spec(settings: Settings, name: str) -> ModelSpec:
 
 
 def openai_spec(settings: Settings) -> ModelSpec:
-    """The OpenAI-compatible server of the settings."""
-    return _spec(kind="openai", name=settings.model_name, base_url=settings.base_url, api_key=settings.api_key)
+    """The OpenAI-compatible server of the settings.
+
+    Raises:
+        SettingsError: if its address is none.
+    """
+    given = {"name": settings.model_name, "base_url": settings.base_url, "api_key": settings.api_key}
+    try:
+        return _spec(kind="openai", **given)
+    except SettingsError:
+        # What it is instead is not shown: it may hold a password, or a key.
+        raise SettingsError(
+            "OPENAI_BASE_URL (base_url) is no address of a server; one is http://localhost:8080/v1"
+        ) from None
 
 
 def _spec(**values: object) -> ModelSpec:

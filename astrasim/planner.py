@@ -22,6 +22,7 @@ from .handing import MAX_BATCH, HandOut, Turn
 from .kernels.choosing import legal_steps
 from .kernels.columns import COUNTERS, WAIT_PLAN, Agents, Things
 from .plans import Origin, PlanStore
+from .reader import Steps
 from .requests import Request, RequestState
 from .scopes import Scopes
 from .serving import Serving
@@ -37,6 +38,8 @@ log = logging.getLogger("astrasim")
 GRACE_S = 1.0
 """The gateway keeps the deadline itself; the planner gives a request up when it hears nothing for so long after it."""
 MAX_RAW = 512
+OPTIONS_AGAIN_MS = 1000
+NEVER_MS = 1 << 62
 ALMOST_1 = 1 - 1e-6
 """Ticks add up to a second, but for what they were rounded."""
 
@@ -45,6 +48,8 @@ class Asker(Protocol):
     """What the planner needs of a gateway."""
 
     def declare_scope(self, scope_id: int, scope: Scope) -> None: ...
+    @property
+    def is_ready(self) -> bool: ...
     @property
     def chooses(self) -> bool: ...
     @property
@@ -144,7 +149,9 @@ class Planner:
         # By the clock on the wall: the simulation's own stands still within a tick and is late when frames are missed.
         self.latency_ms.add((perf_counter() - request.asked_at) * 1000)
         self.counts.use(answer.usage)
-        plan = self.plans.intern(answer.steps, Origin.MODEL)
+        chose = self.gateway is not None and self.gateway.chooses
+        steps = self._put_first(request.entry, answer.steps[0]) if chose else answer.steps
+        plan = self.plans.intern(steps, Origin.MODEL)
         self.cache.answered(request.entry, plan)
         self._handing.add(request.entry, plan)
         self._keep_raw(request, answer.raw)
@@ -190,7 +197,7 @@ class Planner:
         self._filled_s = now_s
 
     def _send(self, turn: Turn) -> None:
-        if self.gateway is None:
+        if self.gateway is None or not self.gateway.is_ready:
             return
         while self._tokens > ALMOST_1 and len(self.requests) < self.gateway.max_in_flight:
             entry = self.cache.pick(turn.now_ms)
@@ -199,9 +206,10 @@ class Planner:
             self.budget.spend()
             options = self.options(turn, entry) if self.gateway.chooses else []
             if self.gateway.chooses and len(options) < 2:
-                # Nothing to choose from now. Where the heuristic has several ideas, others may be possible later.
                 self.counts.obvious += 1
-                self.cache.unanswered(entry, turn.now_ms + int(1000 * self._settings.retry_after_s))
+                # Where the heuristic has several ideas, others may be possible in a moment.
+                again_ms = turn.now_ms + OPTIONS_AGAIN_MS if len(self.ideas(entry)) > 1 else NEVER_MS
+                self.cache.unanswered(entry, again_ms)
             elif not self._ask(entry, options):
                 self.cache.put_back(entry)
                 return
@@ -214,8 +222,25 @@ class Planner:
         legal = legal_steps(
             turn.agents, turn.things, tables.actions, tables.targets, plans, turn.rows, entry, plan
         )
-        steps = zip(plans.action[plan].tolist(), plans.target[plan].tolist(), strict=True)
-        return list(dict.fromkeys(step for bit, step in enumerate(steps) if legal >> bit & 1))
+        steps = enumerate(self._heuristic_steps(entry))
+        return list(dict.fromkeys(step[:2] for bit, step in steps if legal >> bit & 1))
+
+    def ideas(self, entry: int) -> set[tuple[int, int]]:
+        """The different steps (action, target) that the heuristic has for this entry."""
+        return {step[:2] for step in self._heuristic_steps(entry)}
+
+    def _heuristic_steps(self, entry: int) -> list[tuple[int, int, float]]:
+        plan, plans = int(self.cache.entries.heuristic[entry]), self.plans.table
+        row = plan, slice(plans.length[plan])
+        return list(
+            zip(plans.action[row].tolist(), plans.target[row].tolist(), plans.seconds[row].tolist(), strict=True)
+        )
+
+    def _put_first(self, entry: int, chosen: tuple[int, int, float]) -> Steps:
+        """The heuristic's plan with the step first that the model chose; the others follow in their order."""
+        steps = self._heuristic_steps(entry)
+        at = next((i for i, step in enumerate(steps) if step[:2] == chosen[:2]), None)
+        return (chosen,) if at is None else (steps[at], *steps[:at], *steps[at + 1 :])
 
     def _ask(self, entry: int, options: Sequence[tuple[int, int]]) -> bool:
         assert self.gateway is not None

@@ -127,3 +127,19 @@ def _examples(vocabulary: Vocabulary, scope: Scope) -> Iterator[tuple[str, dict[
                 for action, target, seconds in read_compact_plan("\n".join(example.lines), vocabulary, scope)
             ]
             yield _situation(vocabulary, scope, example.key), {"steps": steps}
+
+
+def steps_of(vocabulary: Vocabulary, scope: Scope) -> tuple[str, ...]:
+    """All steps of ``scope`` as lines such as ``flee threat``."""
+    return tuple(f"{action.name} {target}" for action, targets in vocabulary.steps_of(scope) for target in targets)
+
+
+def choice_prompt(vocabulary: Vocabulary, scope: Scope, key: int) -> Prompt:
+    """A text that a step can follow. Short, and without examples: with them, so small a model repeats the examples
+    (measured by ``astrasim.perf.decisions``)."""
+    stable = f"A {scope.kind} can: {', '.join(steps_of(vocabulary, scope))}.\n"
+    if scope.persona:
+        stable += f"{scope.persona}\n"
+    words = "; ".join(vocabulary.words(scope.kind, key)) or "nothing special"
+    order = f"{order_words(scope)}\n" if scope.order else ""
+    return Prompt(stable, f"\nSituation: {words}.\n{order}The best thing to do now is to")

@@ -75,6 +75,7 @@ class Simulation:
         self._world = World(world)
         self.world = self._world.name
         self.compiled: Compiled = compile_domain(domain)
+        self.model, self.model_reason = choose_model(self.settings)
         if self.settings.warmup:
             from .warmup import warm_up  # here, because it runs a small simulation of its own
 
@@ -88,7 +89,6 @@ class Simulation:
         self.errors = Reports()
         self.tick_ms = Window(4096)
         self.tick_started_s = 0.0
-        self.model, self.model_reason = choose_model(self.settings)
         self.events = no_events(0)
         """What agents did to others and to things in the last tick, in row order; shape (events,) each."""
         self._columns: Agents | None = None
@@ -114,15 +114,15 @@ class Simulation:
             raise
         log.info("model: %s (%s)", self.model_tag, self.model_reason)
 
-    def set_model(self, model: str | ModelSpec) -> str:
+    def set_model(self, model: str | ModelSpec | None) -> str:
         """Ask another model from now on, or none; nothing waits for it, and no frame is lost.
 
         Every agent's scope changes with it. The plans that agents follow stay theirs until they end; those in the cache
         stay with the model that made them, and are used again if it comes back. What is in flight is cancelled.
 
         Args:
-            model: as the setting ``model``, or a spec such as ``sim.model`` was. Only "auto" looks around first, which
-                takes 0.3 s where Ollama's address does not answer.
+            model: as the setting ``model``, or what ``sim.model`` was (a spec, or None). Only "auto" looks around
+                first, which takes 0.3 s where Ollama's address does not answer.
 
         Returns:
             Which model it is, and why, in a line.
@@ -130,10 +130,10 @@ class Simulation:
         Raises:
             SettingsError: if there is no such model, or it lacks what it needs. Nothing changes then.
         """
-        spec, reason = (
-            (model, f"chosen: {model}") if isinstance(model, ModelSpec)
-            else choose_model(self.settings.model_copy(update={"model": model}))
-        )  # fmt: skip
+        if isinstance(model, str):
+            spec, reason = choose_model(self.settings.model_copy(update={"model": model}))
+        else:
+            spec, reason = model, f"the game chose {model or 'none'}"
         if spec != self.model:
             self.model = spec
             self.planner.change_gateway(gateway := self._gateway(), self.time)

@@ -9,12 +9,13 @@ from .kernels.lookup import IN_FLIGHT, WANTED
 from .kernels.planning import is_legal
 from .plans import Source
 from .population import NEVER_LOOKED
-from .prompts import json_prompt
+from .prompts import choice_prompt, json_prompt
 from .steps import Status
 
 if TYPE_CHECKING:
     from .agents import Agent
     from .simulation import Simulation
+    from .situation import Situation
 
 _NEEDS = {NEED_END: "its plan ended", NEED_INTERRUPT: "an interrupt feature changed", NEED_FAILED: "a step failed",
           NEED_ORDER: "it has a new order", NEED_AT_ONCE: "its plan ended as soon as it began"}  # fmt: skip
@@ -30,7 +31,6 @@ def explain(sim: Simulation, agent: Agent) -> str:
     row, table, planner = agent.row, sim.agents, sim.planner
     situation = sim.situation(agent)
     scope = situation.scope
-    prompt = json_prompt(sim.words, scope, situation.key)
     plan = planner.plans[int(table.plan[row])]
     step, status, ran_s = int(table.step[row]), Status(int(table.state[row])), float(table.elapsed[row])
     source = Source(int(table.source[row]))
@@ -52,8 +52,16 @@ def explain(sim: Simulation, agent: Agent) -> str:
     if table.plan_key[row] != situation.key and table.entry[row] >= 0:
         lines += ["", *_earlier_lines(sim, row)]
     lines += ["", *_model_lines(sim, row, situation.key), ""]
-    lines += [f"prompt, {scope.prompt}, system:", prompt.system, f"prompt, {scope.prompt}, user:", prompt.user]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_prompt_lines(sim, situation)])
+
+
+def _prompt_lines(sim: Simulation, situation: Situation) -> list[str]:
+    """What the model is asked in this situation, or would be if there were one."""
+    scope, chooses = situation.scope, sim.model is not None and sim.model.chooses
+    prompt = (choice_prompt if chooses else json_prompt)(sim.words, scope, situation.key)
+    kind = "a choice" if chooses else f"{scope.prompt} prompt"
+    whose = "the model is asked" if sim.model is not None else "a model would be asked"
+    return [f"what {whose} here ({kind}), system:", prompt.system.rstrip("\n"), "user:", prompt.user.lstrip("\n")]
 
 
 def _earlier_lines(sim: Simulation, row: int) -> list[str]:
@@ -85,6 +93,8 @@ def _model_lines(sim: Simulation, row: int, key: int) -> list[str]:
     entries = planner.cache.entries
     if entries.model[entry] >= 0:
         lines.append(f"this situation: the model's plan is: {planner.plans[int(entries.model[entry])]}")
+    elif sim.model is not None and sim.model.chooses and len(planner.ideas(entry)) < 2:
+        lines.append("this situation: the heuristic has one idea, so there is nothing for the model to choose")
     elif entries.flags[entry] & IN_FLIGHT:
         lines.append("this situation: the model has been asked")
     elif (wait_s := int(entries.blocked[entry]) / 1000 - sim.time) > 0:

@@ -30,11 +30,11 @@ from rich.table import Table
 from astrasim import PlanRejected, Settings, Simulation, Situation
 from astrasim.gateway import ModelSpec, calibration, weights
 from astrasim.gateway.calibration import by_action
-from astrasim.gateway.embedded import choice_prompt, choose_step, steps_of
+from astrasim.gateway.embedded import choose_step
 from astrasim.gateway.llama import Branches, Llama, load
 from astrasim.gateway.models import MAX_TOKENS, ModelError
 from astrasim.gateway.openai import OpenAIModel
-from astrasim.prompts import json_prompt
+from astrasim.prompts import choice_prompt, json_prompt, steps_of
 from astrasim.reader import plan_schema, read_json_plan
 from astrasim.vocabulary import Scope, Vocabulary
 

@@ -68,7 +68,7 @@ class StandIn:
     def __init__(self) -> None:
         self.scopes: dict[int, Scope] = {}
         self.asked: dict[int, tuple[int, int]] = {}
-        self.chooses, self.max_in_flight = False, 32
+        self.is_ready, self.chooses, self.max_in_flight = True, False, 32
         self.options: dict[int, list[tuple[int, int]]] = {}
         self.cancelled: list[int] = []
         self.closed = False

@@ -123,7 +123,7 @@ def test_its_statistics_add_up() -> None:
 class Scripted:
     """Stands in for the gateway. It answers each key with ``go north`` for a time that says which key it was."""
 
-    chooses, max_in_flight = False, 32
+    is_ready, chooses, max_in_flight = True, False, 32
 
     def __init__(self, vocabulary: Vocabulary, patience: int = 3) -> None:
         self._north = vocabulary.action_index["go"], vocabulary.target_index["north"]

@@ -75,14 +75,15 @@ def test_where_there_is_one_thing_to_do_it_is_not_asked(chooser: tuple[Simulatio
     assert Source(int(sim.agents.source[agent.row])) is Source.HEURISTIC
 
 
-def test_its_choice_becomes_the_plan(chooser: tuple[Simulation, Any]) -> None:
+def test_its_choice_comes_first_and_the_heuristics_other_steps_follow(chooser: tuple[Simulation, Any]) -> None:
     sim, stand = chooser
     agent = sim.spawn("unit")
     sim.tick()
     sim.tick()
     stand.answer(sim, 1, "go home")
     sim.tick()
-    assert str(sim.planner.plans[int(sim.agents.plan[agent.row])]).startswith("go home")
+    plan = str(sim.planner.plans[int(sim.agents.plan[agent.row])])
+    assert plan == "go home (5 s), then guard gate (2 s), then go gate (2 s), then guard gate (2 s)"
     assert Source(int(sim.agents.source[agent.row])) is Source.LLM
 
 
@@ -106,3 +107,15 @@ def test_a_choice_outside_the_options_is_no_plan(simulate: Simulate, yard: Domai
         with pytest.raises(PlanRejected) as rejected:
             read_choice(wrong, given, words, scope)
         assert rejected.value.reason == "not_an_option"
+
+
+def test_a_gateway_that_is_not_ready_is_not_asked(chooser: tuple[Simulation, Any]) -> None:
+    sim, stand = chooser
+    stand.is_ready = False
+    sim.spawn("unit")
+    for _ in range(5):
+        sim.tick()
+    assert sim.stats().requests.refused == 0 and not stand.asked
+    stand.is_ready = True
+    sim.tick()
+    assert len(stand.asked) == 1

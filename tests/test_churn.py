@@ -81,7 +81,7 @@ def busy_world() -> Domain:
 class Moody:
     """Stands in for the gateway: answers late, wrongly, twice or not at all."""
 
-    chooses, max_in_flight = False, 32
+    is_ready, chooses, max_in_flight = True, False, 32
 
     def __init__(self, sim: Simulation, rng: np.random.Generator) -> None:
         self._sim, self._rng = sim, rng

@@ -168,7 +168,7 @@ def test_a_model_that_does_not_exist_is_refused() -> None:
     text = complaint(model="opnai")
     assert text == (
         "setting model: no model 'opnai'; did you mean 'openai'? There are: auto, none, ollama, openai, embedded, "
-        "function:MODULE:NAME"
+        "function:MODULE:NAME. (a model of Ollama's is named by OLLAMA_MODEL, one of a server by ASTRASIM_MODEL_NAME)"
     )
 
 
@@ -176,7 +176,7 @@ def test_a_model_that_does_not_exist_is_refused() -> None:
 @pytest.mark.parametrize("model", ["auto", "openai"])
 def test_an_address_that_is_none_is_refused(url: str, model: str) -> None:
     text = complaint(model=model, base_url=url, model_name="tiny")
-    assert "setting model: " in text
+    assert "OPENAI_BASE_URL (base_url) is no address of a server; one is http://localhost:8080/v1" in text
     assert "s3cret" not in text
 
 

@@ -20,7 +20,7 @@ TICK_S = 0.1
 class Scripted:
     """Stands in for the gateway: what it answers, and when, is up to the test."""
 
-    chooses = False
+    is_ready, chooses = True, False
 
     def __init__(self, sim: Simulation) -> None:
         self.sim, self.ready, self.cancelled, self.closed = sim, True, list[int](), False

@@ -56,7 +56,8 @@ def test_it_says_who_where_in_what_situation_with_what_plan_and_what_the_model_w
     ]
     prompt = json_prompt(sim.words, sim.situation(cow).scope, 1)
     assert "Examples:" in prompt.system
-    assert sim.why(cow).endswith(f"prompt, full, system:\n{prompt.system}\nprompt, full, user:\n{prompt.user}")
+    asked = f"what a model would be asked here (full prompt), system:\n{prompt.system}\nuser:\n{prompt.user}"
+    assert sim.why(cow).endswith(asked)
 
 
 def test_it_shows_the_prompt_in_the_length_that_is_set(simulate: Simulate) -> None:
@@ -64,7 +65,7 @@ def test_it_shows_the_prompt_in_the_length_that_is_set(simulate: Simulate) -> No
     cow = sim.spawn("cow")
     sim.tick()
     prompt = json_prompt(sim.words, sim.situation(cow).scope, 0, "simplified")
-    assert f"prompt, simplified, system:\n{prompt.system}\nprompt, simplified, user:\n" in sim.why(cow)
+    assert f"(simplified prompt), system:\n{prompt.system}\nuser:\n" in sim.why(cow)
 
 
 def test_it_works_before_the_first_tick_and_names_the_default_plan(sim: Simulation) -> None:

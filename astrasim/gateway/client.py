@@ -153,6 +153,11 @@ class Gateway:
             raise ValueError(f"scope {scope_id} is declared already, and differs; give the new one a new number")
 
     @property
+    def is_ready(self) -> bool:
+        """Whether requests can be asked now."""
+        return self.state is GatewayState.READY and self._life.link is not None
+
+    @property
     def chooses(self) -> bool:
         """Whether the model only chooses among options that ``ask`` names."""
         return self._model.chooses

@@ -15,7 +15,7 @@ from functools import partial
 
 from anyio import to_thread
 
-from ..prompts import Prompt, order_words
+from ..prompts import Prompt, choice_prompt, steps_of
 from ..vocabulary import Scope, Vocabulary
 from . import calibration, weights
 from .calibration import Basis, Bias, CalibrationStore, by_action
@@ -134,22 +134,6 @@ class Embedded:
 
     def _say(self, text: str) -> None:
         self._lane.call_in_loop(self._tell, text)
-
-
-def steps_of(vocabulary: Vocabulary, scope: Scope) -> tuple[str, ...]:
-    """All steps of ``scope`` as lines such as ``flee threat``."""
-    return tuple(f"{action.name} {target}" for action, targets in vocabulary.steps_of(scope) for target in targets)
-
-
-def choice_prompt(vocabulary: Vocabulary, scope: Scope, key: int) -> Prompt:
-    """A text that a step can follow. Short, and without examples: with them, so small a model repeats the examples
-    (measured by ``astrasim.perf.decisions``)."""
-    stable = f"A {scope.kind} can: {', '.join(steps_of(vocabulary, scope))}.\n"
-    if scope.persona:
-        stable += f"{scope.persona}\n"
-    words = "; ".join(vocabulary.words(scope.kind, key)) or "nothing special"
-    order = f"{order_words(scope)}\n" if scope.order else ""
-    return Prompt(stable, f"\nSituation: {words}.\n{order}The best thing to do now is to")
 
 
 def choose_step(logs: dict[str, float], bias: Bias | None) -> str:

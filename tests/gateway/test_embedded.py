@@ -17,10 +17,11 @@ import pytest
 
 from astrasim.gateway import Answer, ModelSpec, weights
 from astrasim.gateway.calibration import SITUATIONS, Basis, CalibrationStore, by_action, situations
-from astrasim.gateway.embedded import Embedded, choice_prompt, choose_step, open_embedded, steps_of
+from astrasim.gateway.embedded import Embedded, choose_step, open_embedded
 from astrasim.gateway.lane import Lane
 from astrasim.gateway.llama import Branches, Llama, load
 from astrasim.gateway.models import Chooser, ModelError
+from astrasim.prompts import choice_prompt, steps_of
 from astrasim.vocabulary import Scope, Vocabulary
 
 if TYPE_CHECKING:
