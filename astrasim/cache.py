@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels.lookup import IN_FLIGHT, WAYS, Entries, find, insert, pick, want
+from .kernels.lookup import IN_FLIGHT, WANTED, WAYS, Entries, find, insert, pick, want
 
 MAX_WANTED = 8192
 STALE_S = 10.0
@@ -73,6 +73,11 @@ class PlanCache:
         """It was picked, and could not be asked about now."""
         since = int(self.entries.wanted_since[entry])
         self.wanted_count = want(self.entries, entry, self.wanted, self.wanted_count, since)
+
+    def forget_wanted(self) -> None:
+        """Nobody wants the model's plan for any situation any more (it is another model now)."""
+        self.entries.flags[self.wanted[: self.wanted_count]] &= ~np.uint8(WANTED)
+        self.wanted_count = 0
 
     def sent(self, entry: int) -> None:
         """A request for this entry is under way: it is neither wanted again nor evicted."""

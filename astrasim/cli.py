@@ -149,8 +149,8 @@ def doctor(
     from . import doctor as examined
     from .settings import Settings
 
-    settings = Settings()
     _findings("Installed", examined.parts())
+    settings = Settings()
     _out.print("Settings", style="bold")
     table = Table(box=None, show_header=False)
     for name, value, source in examined.settings_in_force(settings):

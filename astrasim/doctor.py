@@ -37,10 +37,10 @@ ENOUGH_S = 20.0
 """A slow model is asked until so much time has passed, not ``DECISIONS`` times."""
 
 EXTRAS = {
-    "": ("esper", "numpy", "numba", "httpx", "anyio", "pydantic"),
+    "": ("esper", "numpy", "numba", "httpx", "anyio", "pydantic", "psutil"),
     "demo": ("pygame",),
     "embedded": ("xllamacpp",),
-    "perf": ("psutil", "starlette", "uvicorn"),
+    "perf": ("starlette", "uvicorn"),
     "semantic": ("hnswlib", "sentence-transformers"),
 }
 """The packages of each extra; "" for those that are always there."""
@@ -159,6 +159,8 @@ def _remedy(what: str, failures: list[str]) -> str:
         return f"start the {what}, or take its address out of the environment"
     if what == "function":
         return "correct the function, or where it is: ASTRASIM_MODEL=function:MODULE:NAME, with PYTHONPATH"
+    if what == "embedded model":
+        return "astrasim model list (is it whole?), astrasim model install"
     return "see what failed; another model may do better"
 
 

@@ -73,7 +73,7 @@ def _first_there_is(settings: Settings) -> tuple[ModelSpec | None, str]:
 
 def is_pulled(name: str, names: list[str]) -> bool:
     """Whether Ollama, which has the models ``names``, has the one called ``name``; it calls ``x`` ``x:latest``."""
-    return name in names or f"{name}:latest" in names
+    return {name.lower(), f"{name.lower()}:latest"} & {known.lower() for known in names} != set()
 
 
 def embedded_lacks() -> str:

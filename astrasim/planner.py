@@ -271,6 +271,7 @@ class Planner:
             threading.Thread(target=self.gateway.close, name="astrasim-gateway-close", daemon=True).start()
         self.gateway = gateway
         self._declared.clear()
+        self.cache.forget_wanted()
 
     def forget_requests(self, now_s: float) -> None:
         """Cancel everything under way (the model was taken away)."""

@@ -133,8 +133,9 @@ def origin(name: str) -> str:
     Raises:
         tomllib.TOMLDecodeError: if the file is no TOML file.
     """
-    if os.environ.get(PREFIX + name.upper()):
-        return PREFIX + name.upper()
+    variable = PREFIX + name.upper()
+    if any(given.upper() == variable and value for given, value in os.environ.items()):  # the case is no matter
+        return variable
     if variable := _foreign(name):
         return variable
     file = Path(FILE)

@@ -130,8 +130,8 @@ class Simulation:
         Raises:
             SettingsError: if there is no such model, or it lacks what it needs. Nothing changes then.
         """
-        if isinstance(model, str):
-            spec, reason = choose_model(self.settings.model_copy(update={"model": model}))
+        if isinstance(model, str) or not self.settings.use_llm:
+            spec, reason = choose_model(self.settings.model_copy(update={"model": str(model)}))
         else:
             spec, reason = model, f"the game chose {model or 'none'}"
         if spec != self.model:

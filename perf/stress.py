@@ -20,7 +20,6 @@ from astrasim.frames import PERIOD_MS, FrameTimes, run_frames
 from astrasim.gateway import Gateway, GatewayState
 
 from .arena import build_arena
-from .stub_server import stub_server
 
 WARM_UP_FRAMES = 120
 READY_S = 30.0
@@ -94,6 +93,8 @@ def _model(run: Run) -> Iterator[Settings]:
         )  # fmt: skip
 
     if run.model == "stub":
+        from .stub_server import stub_server  # here, because it needs packages that no other model does
+
         with stub_server(seed=run.seed, latency_ms=run.latency_ms) as url:
             yield settings(model="openai", base_url=f"{url}/v1", model_name="stub", api_key=None)
     else:

@@ -126,3 +126,30 @@ def test_a_model_that_does_not_exist_changes_nothing(start: Any) -> None:
     with pytest.raises(SettingsError, match="did you mean 'openai'"):
         sim.set_model("opnai")
     assert sim.planner.gateway is stand and sim.model == FIRST
+
+
+def test_situations_that_waited_for_the_old_model_are_not_asked_in_its_name(start: Any, yard: Domain) -> None:
+    sim, stand = start
+    stand.is_ready = False
+    sim.spawn("unit")
+    ticks(sim, 3)
+    assert sim.planner.cache.wanted_count == 1
+    sim.set_model(SECOND)
+    sim.planner.gateway = stand
+    stand.is_ready = True
+    sim.spawn("unit", mood=1)
+    ticks(sim, 3)
+    models = {sim.planner.scopes[scope].model for scope, _ in stand.asked.values()}
+    assert models == {"function:tests_minds:second"}
+
+
+def test_use_llm_0_holds_for_a_spec_too(simulate: Simulate, yard: Domain) -> None:
+    sim = simulate(yard, settings={"use_llm": False})
+    assert "ASTRASIM_USE_LLM" in sim.set_model(FIRST)
+    assert sim.model is None
+
+
+def test_none_is_a_model_that_can_be_set(start: Any) -> None:
+    sim, _ = start
+    assert sim.set_model(None) == "the game chose none"
+    assert sim.model is None and sim.planner.gateway is None

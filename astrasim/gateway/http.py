@@ -135,6 +135,7 @@ class HttpClient:
                 raise _Stale from None
             raise
         async with contextlib.aclosing(response):
+            client.cookies.clear()  # or each request would carry whatever a server had us keep
             length = response.headers.get("content-length", "")
             if length.isdecimal() and int(length) > MAX_BODY_BYTES:
                 self.fail("too_large", f"the server announced {length} bytes; at most {MAX_BODY_BYTES} are read")

@@ -56,7 +56,8 @@ class ModelSpec(BaseModel):
     @property
     def tag(self) -> str:
         """The model as scopes name it."""
-        return f"{self.kind}:{self.name}" if self.name else str(self)
+        where = f"@{urlsplit(self.base_url).netloc.rpartition('@')[2]}" if self.base_url else ""
+        return f"{self.kind}:{self.name}{where}" if self.name else str(self)
 
     def __str__(self) -> str:
         """For people: without key and password."""

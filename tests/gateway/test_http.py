@@ -307,3 +307,15 @@ def test_only_sensible_numbers_are_taken_from_a_server(value: object, number: fl
 
 def test_an_error_message_nested_too_deep_is_text() -> None:
     assert error_message(b"[" * 100_000).startswith("[[[")
+
+
+def test_a_servers_cookies_are_not_kept(kind: Kind, server: StubServer) -> None:
+    server.says(RUN[kind], set_cookie="who=you")
+
+    async def ask_twice() -> None:
+        model = await model_at(kind, server.url)
+        for _ in range(2):
+            await model.complete(PROMPT, SCHEMA, 64)
+
+    anyio.run(ask_twice)
+    assert len(server.headers) == 2 and not any("cookie" in headers for headers in server.headers)
