@@ -115,10 +115,12 @@ class Simulation:
         log.info("model: %s (%s)", self.model_tag, self.model_reason)
 
     def set_model(self, model: str | ModelSpec | None) -> str:
-        """Ask another model from now on, or none; nothing waits for it, and no frame is lost.
+        """Ask another model from now on, or none. Nothing here waits for a model or a process.
 
         Every agent's scope changes with it. The plans that agents follow stay theirs until they end; those in the cache
-        stay with the model that made them, and are used again if it comes back. What is in flight is cancelled.
+        stay with the model that made them, and are used again if it comes back. What is in flight is cancelled. The
+        first model of a simulation that began without one has its examples made now: heuristics run for up to 96
+        situations a role.
 
         Args:
             model: as the setting ``model``, or what ``sim.model`` was (a spec, or None). Only "auto" looks around
