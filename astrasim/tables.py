@@ -54,12 +54,22 @@ def percept_table(domain: Domain, names: Resolved, of_things: bool) -> PerceptTa
         if p.mode == "weakest":
             channel["by"] = seen_columns.index(p.by)
 
+    ordered = sorted(channels.items(), key=lambda channel: channel[0][1])
+    lists: dict[tuple[int, int], int] = {}
+    sees = np.full((len(ordered), len(domain.kinds)), -1, np.int32)
+    for c, ((mask, *_), outputs) in enumerate(ordered):
+        for k, seen in enumerate(mask):
+            if seen:
+                sees[c, k] = lists.setdefault((seen, outputs.get("by", -1)), len(lists))
+    # Kinds that are on the same lists are one group.
+    on = [tuple(seen >> k & 1 for seen, _ in lists) for k in range(len(seen_kinds))]
+    groups = {which: g for g, which in enumerate(dict.fromkeys(on))}
+
     def numbers(name: str) -> Any:
-        return np.array([c.get(name, -1) for c in channels.values()], np.int32)
+        return np.array([c.get(name, -1) for _, c in ordered], np.int32)
 
     return PerceptTable(
-        mask=np.array([key[0] for key in channels], np.uint64).reshape(len(channels), len(domain.kinds)),
-        radius=np.array([key[1] for key in channels], np.float32),
+        radius=np.array([key[1] for key, _ in ordered], np.float32),
         near_ref=numbers("nearest_ref"),
         near_distance=numbers("nearest_distance"),
         total=numbers("count_at"),
@@ -67,7 +77,12 @@ def percept_table(domain: Domain, names: Resolved, of_things: bool) -> PerceptTa
         cap=numbers("cap"),
         weak_ref=numbers("weakest_ref"),
         weak_distance=numbers("weakest_distance"),
-        weak_by=numbers("by"),
+        sees=sees,
+        members=np.array(
+            [sum(1 << g for which, g in groups.items() if which[number]) for number in range(len(lists))], np.int64
+        ),
+        by=np.array([by for _, by in lists], np.int32),
+        group=np.array([groups[which] for which in on], np.int32),
     )
 
 
