@@ -91,20 +91,19 @@ def feature_table(domain: Domain, names: Resolved, vocabulary: Vocabulary) -> Fe
     features = list(domain.declared.features.values())
     edges = np.full((len(features), max([len(f.edges) for f in features], default=1)), np.inf, np.float32)
     multiplier = np.zeros((len(domain.kinds), len(features)), np.int64)
-    interrupt = np.zeros_like(multiplier)
     for q, feature in enumerate(features):
         edges[q, : len(feature.edges)] = feature.edges
     for k, kind in enumerate(domain.kinds):
         for q, factor, _ in vocabulary.packing(kind):
             multiplier[k, q] = factor
-            interrupt[k, q] = factor if features[q].interrupt else 0
     return FeatureTable(
         column=np.array([names.column(f.column) for f in features], np.int32),
         edges=edges,
         edge_count=np.array([len(f.edges) for f in features], np.int32),
         hysteresis=np.array([f.hysteresis for f in features], np.float32),
         multiplier=multiplier,
-        interrupt=interrupt,
+        common=(multiplier == multiplier[:1]).all(axis=0).astype(np.uint8),
+        interrupt=np.array([f.interrupt for f in features], np.uint8),
     )
 
 
