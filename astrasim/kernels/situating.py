@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -38,6 +38,32 @@ def is_new(b: NDArray[np.uint8], i: int) -> bool:
     return b[0, i] == UNKNOWN_BUCKET  # the table of buckets has a first row even where there are no features
 
 
+@njit(cache=True, inline="always")
+def _read(
+    column: NDArray[Any], rows: NDArray[np.int64], one_by_one: bool, first: int, m: int, to: NDArray[Any]
+) -> None:
+    """Copy those of ``column`` in the chunk: ``rows[:m]``, or if not one by one, the m from ``first`` on."""
+    if one_by_one:
+        for k in range(m):
+            to[k] = column[rows[k]]
+    else:
+        to[:m] = column[first : first + m]
+
+
+@njit(cache=True, inline="always")
+def _write(
+    column: NDArray[Any], rows: NDArray[np.int64], one_by_one: bool, first: int, m: int, new: NDArray[Any]
+) -> None:
+    """The reverse of :func:`_read`."""
+    if one_by_one:
+        for k in range(m):
+            column[rows[k]] = new[k]
+    else:
+        part = column[first : first + m]
+        for k in range(m):
+            part[k] = new[k]
+
+
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy")
 def situate(
     f: NDArray[np.float32],
@@ -61,17 +87,16 @@ def situate(
 
     Goes through the agents in chunks, and through a chunk once for each feature and edge, in loops without branches.
     """
+    sparse = every > 1
     rows = np.empty(CHUNK, np.int64)
     value, factor = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.int64)
-    before, rise, fall = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32)
+    bucket, rise, fall = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32)
     packed, packed_interrupt = np.empty(CHUNK, np.int64), np.empty(CHUNK, np.int64)
+    planned, needs = np.empty(CHUNK, np.int64), np.empty(CHUNK, np.uint8)
     i = 0
     while i < count:
         first, m = i, 0
-        if every == 1:
-            m = min(CHUNK, count - first)
-            i += m
-        else:
+        if sparse:
             while i < count and m < CHUNK:
                 if (uid[i] + phase) % every == 0 or is_new(b, i):
                     rows[m] = i
@@ -79,56 +104,52 @@ def situate(
                 i += 1
             if m == 0:
                 break
-            first = rows[0]
-        kinds = kind[first : i]
+        else:
+            m = min(CHUNK, count - first)
+            i += m
+        kinds = kind[first:i]
         alike = True
         for k in range(len(kinds)):
             alike &= kinds[k] == kinds[0]
-        packed[:] = 0
-        packed_interrupt[:] = 0
+        packed[:m] = 0
+        packed_interrupt[:m] = 0
         for q in range(len(features.column)):
-            number = features.multiplier[kinds[0], q]
             if alike or features.common[q]:
-                if number == 0:
+                multiplier = features.multiplier[kinds[0], q]
+                if multiplier == 0:
                     continue
-                factor[:m] = number
+                factor[:m] = multiplier
             else:
                 for k in range(m):
-                    factor[k] = features.multiplier[kind[first + k if every == 1 else rows[k]], q]
-            column, buckets, edges = f[features.column[q]], b[q], features.edge_count[q]
-            if every == 1:
-                value[:m] = column[first : first + m]
-                before[:m] = buckets[first : first + m]
-            else:
-                for k in range(m):
-                    value[k], before[k] = column[rows[k]], buckets[rows[k]]
+                    factor[k] = features.multiplier[kind[rows[k] if sparse else first + k], q]
+            _read(f[features.column[q]], rows, sparse, first, m, value)
+            _read(b[q], rows, sparse, first, m, bucket)
             rise[:m] = 0
             fall[:m] = 0
-            for e in range(edges):
+            last = np.int32(features.edge_count[q])
+            for e in range(last):
                 edge = features.edges[q, e]
                 low = edge - features.hysteresis[q]
                 for k in range(m):
                     rise[k] += value[k] >= edge
                     fall[k] += value[k] >= low
             for k in range(m):
-                old = before[k] if before[k] <= edges else np.int32(0)  # never looked at: it rises from the lowest
-                new = min(max(old, rise[k]), fall[k])
+                before = bucket[k] if bucket[k] <= last else np.int32(0)  # never looked at: it rises from the lowest
+                new = min(max(before, rise[k]), fall[k])
                 packed[k] += new * factor[k]
-                before[k] = new if factor[k] != 0 else before[k]
+                bucket[k] = new if factor[k] != 0 else bucket[k]
             if features.interrupt[q]:
                 for k in range(m):
-                    packed_interrupt[k] += before[k] * factor[k]
-            if every == 1:
-                for k in range(m):
-                    buckets[first + k] = before[k]
-            else:
-                for k in range(m):
-                    buckets[rows[k]] = before[k]
+                    packed_interrupt[k] += bucket[k] * factor[k]
+            _write(b[q], rows, sparse, first, m, bucket)
+        _read(b[0], rows, sparse, first, m, bucket)
+        _read(plan_interrupt_key, rows, sparse, first, m, planned)
+        _read(need, rows, sparse, first, m, needs)
         for k in range(m):
-            at = first + k if every == 1 else rows[k]
-            if b[0, at] == UNKNOWN_BUCKET:  # it does not have the first feature, but has been looked at now
-                b[0, at] = 0
-            key[at] = packed[k]
-            interrupt_key[at] = packed_interrupt[k]
-            if packed_interrupt[k] != plan_interrupt_key[at] and need[at] == 0:
-                need[at] = NEED_INTERRUPT
+            # Who does not have the first feature has been looked at now all the same.
+            bucket[k] = bucket[k] if bucket[k] != UNKNOWN_BUCKET else np.int32(0)
+            needs[k] = NEED_INTERRUPT if (packed_interrupt[k] != planned[k]) & (needs[k] == 0) else needs[k]
+        _write(b[0], rows, sparse, first, m, bucket)
+        _write(key, rows, sparse, first, m, packed)
+        _write(interrupt_key, rows, sparse, first, m, packed_interrupt)
+        _write(need, rows, sparse, first, m, needs)
