@@ -55,15 +55,15 @@ def percept_table(domain: Domain, names: Resolved, of_things: bool) -> PerceptTa
             channel["by"] = seen_columns.index(p.by)
 
     ordered = sorted(channels.items(), key=lambda channel: channel[0][1])
-    lists: dict[tuple[int, int], int] = {}
+    sets: dict[int, int] = {}
     sees = np.full((len(ordered), len(domain.kinds)), -1, np.int32)
-    for c, ((mask, *_), outputs) in enumerate(ordered):
+    for c, ((mask, *_), _) in enumerate(ordered):
         for k, seen in enumerate(mask):
             if seen:
-                sees[c, k] = lists.setdefault((seen, outputs.get("by", -1)), len(lists))
-    # Kinds that are on the same lists are one group.
-    on = [tuple(seen >> k & 1 for seen, _ in lists) for k in range(len(seen_kinds))]
-    groups = {which: g for g, which in enumerate(dict.fromkeys(on))}
+                sees[c, k] = sets.setdefault(seen, len(sets))
+    # Kinds that are in the same sets are one group.
+    among = [tuple(seen >> k & 1 for seen in sets) for k in range(len(seen_kinds))]
+    groups = {which: g for g, which in enumerate(dict.fromkeys(among))}
 
     def numbers(name: str) -> Any:
         return np.array([c.get(name, -1) for _, c in ordered], np.int32)
@@ -77,12 +77,12 @@ def percept_table(domain: Domain, names: Resolved, of_things: bool) -> PerceptTa
         cap=numbers("cap"),
         weak_ref=numbers("weakest_ref"),
         weak_distance=numbers("weakest_distance"),
+        weak_by=numbers("by"),
         sees=sees,
         members=np.array(
-            [sum(1 << g for which, g in groups.items() if which[number]) for number in range(len(lists))], np.int64
+            [sum(1 << g for which, g in groups.items() if which[number]) for number in range(len(sets))], np.int64
         ),
-        by=np.array([by for _, by in lists], np.int32),
-        group=np.array([groups[which] for which in on], np.int32),
+        group=np.array([groups[which] for which in among], np.int32),
     )
 
 

@@ -8,8 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .compiling import kernel
-from .lanes import LANES, copy_all
+from .lanes import LANES
 
 EXACT = {"nsz", "arcp"}
 """Without "contract": fused, dx*dx + dy*dy and dy*dy + dx*dx are rounded differently, and equals would not be equal."""
@@ -117,30 +116,3 @@ def sort_rows(
         row[at], xs[at], ys[at] = i, f[0, i], f[1, i]
         place[i] = at
     return Sorted(start, row, xs, ys, place)
-
-
-@kernel
-def gather(
-    seen: Sorted, cells: Cells, groups: int, cx: int, cy: int,
-    rows: NDArray[np.int32], xs: NDArray[np.float32], ys: NDArray[np.float32], at: int,
-) -> int:  # fmt: skip
-    """Copy who of ``groups`` (bits) is in cell (cx, cy) or the eight around it to ``rows``, ``xs`` and ``ys``.
-
-    They begin at ``at``; behind them the last lanes are filled up.
-
-    Returns:
-        Where they end.
-    """
-    nx, ny = cells.nx, cells.ny
-    left, right = max(cx - 1, 0), min(cx + 1, nx - 1) + 1
-    low, high = max(cy - 1, 0) * nx, min(cy + 1, ny - 1) * nx
-    while groups:
-        for line in range(low, high + 1 if groups & 1 else low, nx):
-            # Cells of one line are neighbours in memory.
-            first, last = seen.start[np.uint64(line + left)], seen.start[np.uint64(line + right)]
-            copy_all(seen.row, seen.x, seen.y, first, last, rows, xs, ys, at)
-            at += last - first
-        low, high, groups = low + nx * ny, high + nx * ny, groups >> 1
-    for k in range(LANES):
-        xs[at + k] = np.nan
-    return at

@@ -20,12 +20,12 @@ cgutils: Any = _cgutils
 intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.extending.intrinsic
 
 LANES = 16
-"""Arrays handed to these are read and written up to so many elements past the end that they are told."""
+"""Arrays handed to these are read up to so many elements past the end that they are told."""
 NEVER = 0x7FFFFFFF
 """As a key: not among those that count. Above the bits of every float32 but NaN."""
 
-_I1, _I16, _I32, _I64, _F32 = ir.IntType(1), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
-_INTS, _FLOATS = ir.VectorType(_I32, LANES), ir.VectorType(_F32, LANES)
+_I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+_INTS, _FLOATS = ir.VectorType(_I32, LANES), ir.VectorType(ir.FloatType(), LANES)
 
 
 def _all(builder: Any, value: Any, vector: Any) -> Any:
@@ -57,93 +57,90 @@ def _min(builder: Any, a: Any, b: Any) -> Any:
 
 
 def _scan(context: Any, builder: Any, signature: Any, arguments: Any, keyed: bool) -> Any:
-    xs, ys, rows, keys, first, last, x, y, limit, me = arguments
+    xs, ys, rows, keys, first, last, x, y, limit, me, so_far = arguments
     x_type, y_type, row_type, key_type = signature.args[:4]
     x, y, limit = (_all(builder, value, _FLOATS) for value in (x, y, limit))
     me = _all(builder, me, _INTS)
     never = ir.Constant(_INTS, [ir.Constant(_I32, NEVER)] * LANES)
+    lane = ir.Constant(_INTS, [ir.Constant(_I32, number) for number in range(LANES)])
+    kept = [
+        _pointer(context, builder, signature.args[-1], so_far, ir.Constant(_I64, at), _INTS) for at in (0, LANES)
+    ]
     count = cgutils.alloca_once_value(builder, ir.Constant(_I32, 0))
-    best, best_row = (cgutils.alloca_once_value(builder, never) for _ in range(2))
+    best, best_row = (cgutils.alloca_once_value(builder, builder.load(pointer, align=4)) for pointer in kept)
     with cgutils.for_range_slice(builder, first, last, ir.Constant(_I64, LANES), intp=_I64) as (at, _):
         dx = builder.fsub(_load(context, builder, x_type, xs, at, _FLOATS), x)
         dy = builder.fsub(_load(context, builder, y_type, ys, at, _FLOATS), y)
         d2 = builder.fadd(builder.fmul(dx, dx), builder.fmul(dy, dy))
         row = _load(context, builder, row_type, rows, at, _INTS)
-        counts = builder.and_(builder.fcmp_ordered("<=", d2, limit), builder.icmp_signed("!=", row, me))
+        left = _all(builder, builder.trunc(builder.sub(last, at), _I32), _INTS)
+        counts = builder.and_(builder.icmp_signed("!=", row, me), builder.icmp_signed("<", lane, left))
+        counts = builder.and_(builder.fcmp_ordered("<=", d2, limit), counts)
         number = builder.ctpop(builder.bitcast(counts, _I16))
         builder.store(builder.add(builder.load(count), builder.zext(number, _I32)), count)
         # The bits of a float32 that is not negative are in the order of its value.
         key = _load(context, builder, key_type, keys, at, _INTS) if keyed else builder.bitcast(d2, _INTS)
         key = builder.select(counts, key, never)
-        so_far, row_so_far = builder.load(best), builder.load(best_row)
-        better, equal = builder.icmp_signed("<", key, so_far), builder.icmp_signed("==", key, so_far)
-        lower = builder.select(equal, _min(builder, row, row_so_far), row_so_far)
+        before, row_before = builder.load(best), builder.load(best_row)
+        better, equal = builder.icmp_signed("<", key, before), builder.icmp_signed("==", key, before)
+        lower = builder.select(equal, _min(builder, row, row_before), row_before)
         builder.store(builder.select(better, row, lower), best_row)
-        builder.store(_min(builder, key, so_far), best)
-    least = _least(builder, builder.load(best))
-    ties = builder.icmp_signed("==", builder.load(best), _all(builder, least, _INTS))
-    row = _least(builder, builder.select(ties, builder.load(best_row), never))
-    return context.make_tuple(builder, signature.return_type, [builder.load(count), least, row])
+        builder.store(_min(builder, key, before), best)
+    for variable, pointer in zip((best, best_row), kept, strict=True):
+        builder.store(builder.load(variable), pointer, align=4)
+    return builder.load(count)
 
 
-_SCANNED = types.UniTuple(types.int32, 3)
-
-
-def _signature(xs: Any, ys: Any, rows: Any, keys: Any) -> Any:
+def _signature(xs: Any, ys: Any, rows: Any, keys: Any, so_far: Any) -> Any:
     f, i = types.float32, types.int64
-    return _SCANNED(xs, ys, rows, keys, i, i, f, f, f, types.int32)
+    return types.int32(xs, ys, rows, keys, i, i, f, f, f, types.int32, so_far)
 
 
 @intrinsic
-def nearest_of(
-    typing: Any, xs: Any, ys: Any, rows: Any, keys: Any, first: Any, last: Any, x: Any, y: Any, limit: Any, me: Any
-) -> Any:
-    """Of the candidates first..last, at (xs, ys), those at most the root of ``limit`` away from (x, y), but ``me``.
+def nearest_among(
+    typing: Any, xs: Any, ys: Any, rows: Any, keys: Any, first: Any, last: Any, x: Any, y: Any, limit: Any, me: Any,
+    so_far: Any,
+) -> Any:  # fmt: skip
+    """Count the candidates first..last, at (xs, ys), at most the root of ``limit`` away from (x, y); but not ``me``.
 
-    Last is the end in whole groups of LANES; candidates that fill up the last group have no number for x.
-
-    Returns:
-        (how many, the bits of the least squared distance, the lowest row at it); the bits are NEVER if there are none.
+    ``so_far``, of shape (2 * LANES,), keeps the least keys of each lane, the bits of squared distances, and then the
+    lowest rows that have them. It starts as NEVER; :func:`best_of` reads it.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _scan(context, builder, signature, arguments, keyed=False)
 
-    return _signature(xs, ys, rows, keys), generate
+    return _signature(xs, ys, rows, keys, so_far), generate
 
 
 @intrinsic
-def least_of(
-    typing: Any, xs: Any, ys: Any, rows: Any, keys: Any, first: Any, last: Any, x: Any, y: Any, limit: Any, me: Any
-) -> Any:
-    """As :func:`nearest_of`, with ``keys`` in the distances' place."""
+def least_among(
+    typing: Any, xs: Any, ys: Any, rows: Any, keys: Any, first: Any, last: Any, x: Any, y: Any, limit: Any, me: Any,
+    so_far: Any,
+) -> Any:  # fmt: skip
+    """As :func:`nearest_among`, with ``keys`` in the distances' place."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _scan(context, builder, signature, arguments, keyed=True)
 
-    return _signature(xs, ys, rows, keys), generate
+    return _signature(xs, ys, rows, keys, so_far), generate
 
 
 @intrinsic
-def copy_all(
-    typing: Any, rows: Any, xs: Any, ys: Any, first: Any, last: Any, to_rows: Any, to_xs: Any, to_ys: Any, at: Any
-) -> Any:
-    """``to_rows[at : at + last - first] = rows[first:last]``, and some more behind it; so for xs and ys."""
-    i = types.int64
-    signature = types.void(rows, xs, ys, i, i, to_rows, to_xs, to_ys, i)
+def best_of(typing: Any, so_far: Any) -> Any:
+    """(The least key, the lowest row that has it); the key is NEVER if there are none."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        *sources, first, last, to_rows, to_xs, to_ys, at = arguments
-        shift = builder.sub(at, first)
-        with cgutils.for_range_slice(builder, first, last, ir.Constant(_I64, LANES), intp=_I64) as (k, _):
-            from_ = zip(signature.args[:3], sources, strict=True)
-            numbers = [_load(context, builder, kind, array, k, _INTS) for kind, array in from_]
-            to = builder.add(k, shift)
-            for kind, array, value in zip(signature.args[5:8], (to_rows, to_xs, to_ys), numbers, strict=True):
-                builder.store(value, _pointer(context, builder, kind, array, to, _INTS), align=4)
-        return context.get_dummy_value()
+        best, row = (
+            _load(context, builder, signature.args[0], arguments[0], ir.Constant(_I64, at), _INTS) for at in (0, LANES)
+        )
+        never = ir.Constant(_INTS, [ir.Constant(_I32, NEVER)] * LANES)
+        least = _least(builder, best)
+        ties = builder.icmp_signed("==", best, _all(builder, least, _INTS))
+        lowest = _least(builder, builder.select(ties, row, never))
+        return context.make_tuple(builder, signature.return_type, [least, lowest])
 
-    return signature, generate
+    return types.UniTuple(types.int32, 2)(so_far), generate
 
 
 @intrinsic

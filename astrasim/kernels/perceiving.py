@@ -1,25 +1,25 @@
 """Perception: who is near.
 
-The agents of one cell of a grid look at the same candidates: those of nine cells. These are copied together once, into
-one list for each set of kinds that somebody there looks for, and each agent runs through the lists at sixteen a step.
+Rows are sorted by what they are and where: by groups of kinds that are always seen together, then by cell. So an agent
+runs through three lines of three cells for each group that it looks for, at sixteen candidates a step.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from .compiling import float_kernel
-from .grid import EXACT, INFINITY, Cells, Sorted, gather, lay_cells, sort_rows
-from .lanes import LANES, NEVER, fetch, least_of, nearest_of
+from .grid import EXACT, INFINITY, Cells, Sorted, lay_cells, sort_rows
+from .lanes import LANES, NEVER, best_of, fetch, least_among, nearest_among
 from .situating import is_new
 
 SPAN = 4096
-"""After so many candidates an agent looks whether it needs more. A longer list is sorted by row, so somebody at no
-distance is then the nearest for good: ten thousand on one point are no hundred million looks."""
+"""After so many candidates an agent looks whether it needs more: ten thousand on one point all see at once that nobody
+is nearer than at no distance, and enough to be counted."""
 NONE = np.int32(NEVER)
 
 
@@ -29,9 +29,9 @@ class PerceptTable(NamedTuple):
     Channels are in the order of their radius. Columns are -1 where a channel does not have that output; ``near_ref``
     and ``weak_ref`` index references, the others float columns.
 
-    ``sees[c, k]``: which list of candidates an observer of kind k goes through in channel c; -1: it sees nobody.
-    ``members[l]``: the groups of kinds on list l, one bit each; ``by[l]``: the column by which the weakest of them is
-    found, or -1. ``group[k]``: the group of kind k. Kinds that no list tells apart are one group.
+    ``weak_by[c]``: the column of the weakest's values. ``sees[c, k]``: which set of kinds an observer of kind k looks
+    for in channel c; -1: nobody. ``members[s]``: the groups of kinds in set s, one bit each. ``group[k]``: the group of
+    kind k. Kinds that no set tells apart are one group.
     """
 
     radius: NDArray[np.float32]
@@ -42,39 +42,16 @@ class PerceptTable(NamedTuple):
     cap: NDArray[np.int32]
     weak_ref: NDArray[np.int32]
     weak_distance: NDArray[np.int32]
+    weak_by: NDArray[np.int32]
     sees: NDArray[np.int32]
     members: NDArray[np.int64]
-    by: NDArray[np.int32]
     group: NDArray[np.int32]
 
 
-@njit(cache=True)
-def _longer(numbers: NDArray[Any], used: int, room: int) -> NDArray[Any]:
-    longer = np.empty(2 * (used + room), numbers.dtype)
-    longer[:used] = numbers[:used]
-    return longer
-
-
 @njit(cache=True, error_model="numpy")
-def _sort_by_row(
-    rows: NDArray[np.int32], xs: NDArray[np.float32], ys: NDArray[np.float32], first: int, last: int
-) -> None:
-    packed = np.empty(last - first, np.int64)
-    for k in range(last - first):
-        packed[k] = (np.int64(rows[first + k]) << 32) | k
-    packed.sort()
-    old_xs, old_ys = xs[first:last].copy(), ys[first:last].copy()
-    for k in range(last - first):
-        at = packed[k] & 0xFFFFFFFF
-        rows[first + k], xs[first + k], ys[first + k] = packed[k] >> 32, old_xs[at], old_ys[at]
-
-
-@njit(cache=True, error_model="numpy")
-def _rank(
-    values: NDArray[np.float32], rows: NDArray[np.int32], first: int, last: int, keys: NDArray[np.int32]
-) -> None:
+def _rank(values: NDArray[np.float32], rows: NDArray[np.int32], keys: NDArray[np.int32], count: int) -> None:
     """Integers in the order of each row's value. Those of equal values are equal; what is no number never counts."""
-    for k in range(first, last):
+    for k in range(count):
         value = values[rows[k]]
         bits = np.float32(value).view(np.int32)
         if value != value:
@@ -88,10 +65,7 @@ def _rank(
 @njit(cache=True, fastmath=EXACT, error_model="numpy")
 def perceive(
     kind: NDArray[np.int16],
-    uid: NDArray[np.int64],
-    b: NDArray[np.uint8],
-    every: int,
-    phase: int,
+    turn: NDArray[np.uint8],
     observers: Sorted,
     observer_groups: int,
     cells: Cells,
@@ -103,13 +77,12 @@ def perceive(
     last_channel: int,
     found: NDArray[np.int32],
 ) -> None:
-    """Find what every ``every``-th agent, chosen by uid, and those never looked at see in channels of one radius.
+    """Find what the agents whose ``turn`` it is see in channels of one radius.
 
     The agents of a cell are anywhere in their table. To write all their columns here would be to wait for memory, so
     what they see is put down in the order of looking; :func:`write_percepts` goes through the table in its order.
 
     Args:
-        b: the buckets of their features.
         observers: the agents, sorted into ``cells``, which are no smaller than the radius of the channels.
         seen_f: float columns of the table whose rows ``seen`` sorts into the same cells.
         same: whether that is the observers' own table (nobody sees itself).
@@ -118,65 +91,74 @@ def perceive(
     """
     radius = percepts.radius[first_channel]
     limit = np.float32(radius * radius)
-    sees, total, cap = percepts.sees, percepts.total, percepts.cap
-    near_ref = percepts.near_ref
-    start, observer_row, xs, ys = observers.start, observers.row, observers.x, observers.y
-    lists = len(percepts.members)
-    made_for, list_first, list_last = np.full(lists, -1), np.empty(lists, np.int64), np.empty(lists, np.int64)
-    room = len(seen.row) + 2 * LANES  # for the longest list there may be
-    some_x, some_y = np.empty(2 * room, np.float32), np.empty(2 * room, np.float32)
-    some_row, some_key = np.empty(2 * room, np.int32), np.empty(2 * room, np.int32)
-    area = cells.nx * cells.ny
+    sees, near_ref, weak_by = percepts.sees, percepts.near_ref, percepts.weak_by
+    total, cap = percepts.total, percepts.cap
+    start, observer_row, observer_x, observer_y = observers.start, observers.row, observers.x, observers.y
+    begins, rows, xs, ys = seen.start, seen.row, seen.x, seen.y
+    so_far = np.empty(2 * LANES, np.int32)
+    nx, ny = cells.nx, cells.ny
+    area = nx * ny
+    keys = np.empty((last_channel - first_channel, len(rows)), np.int32)  # where there are no weakest, never touched
+    for c in range(first_channel, last_channel):
+        if weak_by[c] >= 0:
+            _rank(seen_f[weak_by[c]], rows, keys[c - first_channel], len(rows) - LANES)
     slots = found.shape[1] // (last_channel - first_channel)
     for cell in range(area):
-        used = 0
+        cx, cy = -1, -1
         for g in range(observer_groups):
             for o in range(start[g * area + cell], start[g * area + cell + 1]):
                 i = observer_row[o]
-                if every > 1 and (uid[i] + phase) % every != 0 and not is_new(b, i):
+                if not turn[i]:
                     continue
-                x, y, me = xs[o], ys[o], np.int32(i if same else -1)
+                if cx < 0:
+                    cy, cx = cell // nx, cell % nx
+                    left, right = -1 if cx > 0 else 0, 2 if cx + 1 < nx else 1
+                    low, high = cell - nx if cy > 0 else cell, cell + nx if cy + 1 < ny else cell
+                x, y, me = observer_x[o], observer_y[o], np.int32(i if same else -1)
                 for c in range(first_channel, last_channel):
                     q = sees[c, kind[i]]
                     if q < 0:
                         continue
-                    if made_for[q] != cell:
-                        cy, cx = cell // cells.nx, cell % cells.nx
-                        if used + room > len(some_row):
-                            some_row, some_x = _longer(some_row, used, room), _longer(some_x, used, room)
-                            some_key, some_y = _longer(some_key, used, room), _longer(some_y, used, room)
-                        end = gather(seen, cells, percepts.members[q], cx, cy, some_row, some_x, some_y, used)
-                        if end - used > SPAN:
-                            _sort_by_row(some_row, some_x, some_y, used, end)
-                        if percepts.by[q] >= 0:
-                            _rank(seen_f[percepts.by[q]], some_row, used, end, some_key)
-                        made_for[q], list_first[q], list_last[q] = cell, used, end
-                        used = end + LANES
-                    first, last = list_first[q], list_last[q]
-                    at_slot = (c - first_channel) * slots
+                    slot = (c - first_channel) * slots
                     if near_ref[c] >= 0 or total[c] >= 0:
-                        count, nearest, row = nearest_of(
-                            some_x, some_y, some_row, some_key, first, min(last, first + SPAN), x, y, limit, me
-                        )
-                        while first + SPAN < last and not (
-                            (near_ref[c] < 0 or nearest == 0) and (total[c] < 0 or count > cap[c])
-                        ):
-                            first += SPAN
-                            more, bits, at = nearest_of(
-                                some_x, some_y, some_row, some_key, first, min(last, first + SPAN), x, y, limit, me
-                            )
-                            count += more
-                            if bits < nearest:  # not if equal: the rows of a long list rise
-                                nearest, row = bits, at
-                        found[o, at_slot], found[o, at_slot + 1], found[o, at_slot + 2] = row, nearest, count
-                    if percepts.weak_ref[c] >= 0:
-                        _, key, weak = least_of(
-                            some_x, some_y, some_row, some_key, list_first[q], last, x, y, limit, me
-                        )
+                        so_far[:] = NONE
+                        count = np.int32(0)
+                        members, shift = percepts.members[q], 0
+                        while members:
+                            for middle in range(low + shift, (high if members & 1 else low - 1) + shift + 1, nx):
+                                # Cells of one line are neighbours in memory: one run of candidates a line.
+                                first, last = begins[middle + left], begins[middle + right]
+                                while last - first > SPAN:
+                                    count += nearest_among(
+                                        xs, ys, rows, rows, first, first + SPAN, x, y, limit, me, so_far
+                                    )
+                                    first += SPAN
+                                    if total[c] >= 0 and count <= cap[c]:
+                                        continue
+                                    bits, row = best_of(so_far)
+                                    # Nobody is nearer than at no distance, where only those of its own cell can be.
+                                    own = max(first, begins[cell + shift])
+                                    if near_ref[c] < 0 or (
+                                        bits == 0 and (own >= begins[cell + shift + 1] or rows[own] > row)
+                                    ):
+                                        first = last
+                                count += nearest_among(xs, ys, rows, rows, first, last, x, y, limit, me, so_far)
+                            members, shift = members >> 1, shift + area
+                        found[o, slot + 1], found[o, slot] = best_of(so_far)
+                        found[o, slot + 2] = count
+                    if weak_by[c] >= 0:
+                        so_far[:] = NONE
+                        members, shift = percepts.members[q], 0
+                        while members:
+                            for middle in range(low + shift, (high if members & 1 else low - 1) + shift + 1, nx):
+                                first, last = begins[middle + left], begins[middle + right]
+                                least_among(xs, ys, rows, keys[c - first_channel], first, last, x, y, limit, me, so_far)
+                            members, shift = members >> 1, shift + area
+                        key, weak = best_of(so_far)
                         if key < NONE:
                             dx, dy = seen_f[0, weak] - x, seen_f[1, weak] - y
                             key = np.float32(dx * dx + dy * dy).view(np.int32)
-                        found[o, at_slot + 3], found[o, at_slot + 4] = weak, key
+                        found[o, slot + 3], found[o, slot + 4] = weak, key
 
 
 @float_kernel
@@ -184,10 +166,7 @@ def write_percepts(
     f: NDArray[np.float32],
     r: NDArray[np.int32],
     kind: NDArray[np.int16],
-    uid: NDArray[np.int64],
-    b: NDArray[np.uint8],
-    every: int,
-    phase: int,
+    turn: NDArray[np.uint8],
     place: NDArray[np.uint32],
     found: NDArray[np.int32],
     percepts: PerceptTable,
@@ -198,10 +177,10 @@ def write_percepts(
     width = np.int64(found.shape[1])
     slots = width // (last_channel - first_channel)
     for i in range(len(place)):
-        if every > 1 and (uid[i] + phase) % every != 0 and not is_new(b, i):
-            continue
-        if i + 16 < len(place):
+        if i + 16 < len(place) and turn[i + 16]:
             fetch(found, np.int64(place[i + 16]) * width)  # it is anywhere, and the processor cannot guess where
+        if not turn[i]:
+            continue
         o, k = place[i], kind[i]
         for c in range(first_channel, last_channel):
             if percepts.sees[c, k] < 0:
@@ -240,7 +219,14 @@ def look(
     percepts: PerceptTable,
 ) -> None:
     """Sort who looks and what is seen into a grid for each radius, and :func:`perceive`. One call, because a grid that
-    passes through Python costs a small game more than the looking."""
+    passes through Python costs a small game more than the looking.
+
+    It is the turn of every ``every``-th agent, chosen by uid, and of those never looked at (``b``: their buckets).
+    """
+    turn = np.ones(count, np.uint8)
+    if every > 1:
+        for i in range(count):
+            turn[i] = (uid[i] + phase) % every == 0 or is_new(b, i)
     groups = int(percepts.group.max()) + 1
     first = 0
     while first < len(percepts.radius):
@@ -257,8 +243,8 @@ def look(
         slots = 5 if percepts.weak_ref[first:last].max() >= 0 else 3
         found = np.empty((len(observers.place), (last - first) * slots), np.int32)
         perceive(
-            kind, uid, b, every, phase, observers, groups if same else 1, cells, seen_f, seen, same, percepts,
+            kind, turn, observers, groups if same else 1, cells, seen_f, seen, same, percepts,
             first, last, found,
         )  # fmt: skip
-        write_percepts(f, r, kind, uid, b, every, phase, observers.place, found, percepts, first, last)
+        write_percepts(f, r, kind, turn, observers.place, found, percepts, first, last)
         first = last
