@@ -227,8 +227,8 @@ def look(
     if every > 1:
         for i in range(count):
             turn[i] = (uid[i] + phase) % every == 0 or is_new(b, i)
-    groups = int(percepts.group.max()) + 1
-    first = 0
+    groups = np.int64(percepts.group.max()) + 1
+    first, one = np.int64(0), np.int64(1)  # for a number as it is written numba compiles what is called once more
     while first < len(percepts.radius):
         radius = percepts.radius[first]
         last = first + 1
@@ -239,11 +239,11 @@ def look(
         seen = sort_rows(seen_f, seen_kind, percepts.group, groups, seen_count, cells)
         observers = seen
         if not same:
-            observers = sort_rows(f, kind, np.zeros(64, np.int32), 1, count, cells)
+            observers = sort_rows(f, kind, np.zeros(64, np.int32), one, count, cells)
         slots = 5 if percepts.weak_ref[first:last].max() >= 0 else 3
         found = np.empty((len(observers.place), (last - first) * slots), np.int32)
         perceive(
-            kind, turn, observers, groups if same else 1, cells, seen_f, seen, same, percepts,
+            kind, turn, observers, groups if same else one, cells, seen_f, seen, same, percepts,
             first, last, found,
         )  # fmt: skip
         write_percepts(f, r, kind, turn, observers.place, found, percepts, first, last)
