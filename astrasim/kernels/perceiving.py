@@ -227,8 +227,9 @@ def look(
     if every > 1:
         for i in range(count):
             turn[i] = (uid[i] + phase) % every == 0 or is_new(b, i)
-    groups = np.int64(percepts.group.max()) + 1
-    first, one = np.int64(0), np.int64(1)  # for a number as it is written numba compiles what is called once more
+    groups = int(percepts.group.max()) + 1
+    # For a number as it is written numba would compile what is called once more.
+    first, one = int(np.int64(0)), int(np.int64(1))
     while first < len(percepts.radius):
         radius = percepts.radius[first]
         last = first + 1
