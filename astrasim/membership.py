@@ -64,7 +64,12 @@ class World:
     @property
     def exists(self) -> bool:
         """Whether esper has a world of this name."""
-        return self.name in esper.list_worlds()
+        return self.is_current or self.name in esper.list_worlds()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is esper's current one."""
+        return self.name == esper.current_world
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -170,10 +175,14 @@ class Membership:
         if not watched.touched and not self._overwritten:
             return []
         lost, self._overwritten = self._overwritten, []
+        ours, theirs, component_type = self._handles, esper._entities, self._type
         for entity in watched.touched:
-            handle = self._handles.get(entity)
-            if handle is not None and not self._carries(entity, handle):
-                lost.append(self._handles.pop(entity))
+            handle = ours.get(entity)
+            if handle is None:
+                continue
+            components = theirs.get(entity)  # as _carries, which for ten thousand at once is too far away
+            if components is None or components.get(component_type) is not handle:
+                lost.append(ours.pop(entity))
         watched.touched.clear()
         return lost
 

@@ -98,12 +98,15 @@ class Population:
         Raises:
             WorldError: if it is not of this population.
         """
-        sort = next((sort for sort in (self._agents, self._things) if sort.table is handle._table), None)
-        if sort is None:
+        table = handle._table
+        if table is not self.agents and table is not self.things:
             raise _foreign(handle)
-        if self._world.exists:
+        members = self._agents.members if table is self.agents else self._things.members
+        if self._world.is_current:  # as in every tick, where ten thousand may die at once
+            members.delete(handle)
+        elif self._world.exists:
             with inside(self._world.name):
-                sort.members.delete(handle)
+                members.delete(handle)
 
     def row_of(self, agent: Handle) -> int:
         """The row of an agent.
@@ -125,7 +128,7 @@ class Population:
             return  # a processor of the game has left this world and deleted it: the last tick here
         with inside(self._world.name):  # a processor of the game may have switched to another
             for table, _, members in (self._agents, self._things):
-                gone = [handle._row for handle in members.gone() if handle.alive]
+                gone = [handle._row for handle in members.gone() if handle._row >= 0]
                 if gone:
                     pointing = [self.agents.r[q] for q, to in enumerate(self.agents.refers_to) if to is table]
                     table.remove(gone, [(column, self.agents.count) for column in pointing])

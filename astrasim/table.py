@@ -174,22 +174,22 @@ class Table:
             rows: distinct rows.
             referrers: reference columns that point into this table, as (column, number of rows in use).
         """
-        gone = np.array(sorted(rows), dtype=np.int64)
+        gone = np.sort(np.array(rows, dtype=np.int64))
         if not len(gone):
             return
         before, after = self.count, self.count - len(gone)
         holes = gone[gone < after]
         movers = np.setdiff1d(np.arange(after, before), gone[gone >= after], assume_unique=True)
+        handles, names = self.handles, self.kind_names
         for row, kind in zip(gone.tolist(), self.kind[gone].tolist(), strict=True):
-            self.handles[row]._detach(self.kind_names[kind])
+            handles[row]._detach(names[kind])
         if len(holes):
             for array in self._arrays():
                 array[..., holes] = array[..., movers]
             for hole, mover in zip(holes.tolist(), movers.tolist(), strict=True):
-                handle = self.handles[mover]
-                self.handles[hole] = handle
+                handles[hole] = handle = handles[mover]
                 handle._row = hole
-        del self.handles[after:]
+        del handles[after:]
         self._set_count(after)
         moved = np.arange(before, dtype=np.int32)
         moved[gone] = -1

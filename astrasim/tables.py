@@ -54,12 +54,22 @@ def percept_table(domain: Domain, names: Resolved, of_things: bool) -> PerceptTa
         if p.mode == "weakest":
             channel["by"] = seen_columns.index(p.by)
 
+    ordered = sorted(channels.items(), key=lambda channel: channel[0][1])
+    sets: dict[int, int] = {}
+    sees = np.full((len(ordered), len(domain.kinds)), -1, np.int32)
+    for c, ((mask, *_), _) in enumerate(ordered):
+        for k, seen in enumerate(mask):
+            if seen:
+                sees[c, k] = sets.setdefault(seen, len(sets))
+    # Kinds that are in the same sets are one group.
+    among = [tuple(seen >> k & 1 for seen in sets) for k in range(len(seen_kinds))]
+    groups = {which: g for g, which in enumerate(dict.fromkeys(among))}
+
     def numbers(name: str) -> Any:
-        return np.array([c.get(name, -1) for c in channels.values()], np.int32)
+        return np.array([c.get(name, -1) for _, c in ordered], np.int32)
 
     return PerceptTable(
-        mask=np.array([key[0] for key in channels], np.uint64).reshape(len(channels), len(domain.kinds)),
-        radius=np.array([key[1] for key in channels], np.float32),
+        radius=np.array([key[1] for key, _ in ordered], np.float32),
         near_ref=numbers("nearest_ref"),
         near_distance=numbers("nearest_distance"),
         total=numbers("count_at"),
@@ -68,6 +78,11 @@ def percept_table(domain: Domain, names: Resolved, of_things: bool) -> PerceptTa
         weak_ref=numbers("weakest_ref"),
         weak_distance=numbers("weakest_distance"),
         weak_by=numbers("by"),
+        sees=sees,
+        members=np.array(
+            [sum(1 << g for which, g in groups.items() if which[number]) for number in range(len(sets))], np.int64
+        ),
+        group=np.array([groups[which] for which in among], np.int32),
     )
 
 
@@ -76,20 +91,19 @@ def feature_table(domain: Domain, names: Resolved, vocabulary: Vocabulary) -> Fe
     features = list(domain.declared.features.values())
     edges = np.full((len(features), max([len(f.edges) for f in features], default=1)), np.inf, np.float32)
     multiplier = np.zeros((len(domain.kinds), len(features)), np.int64)
-    interrupt = np.zeros_like(multiplier)
     for q, feature in enumerate(features):
         edges[q, : len(feature.edges)] = feature.edges
     for k, kind in enumerate(domain.kinds):
         for q, factor, _ in vocabulary.packing(kind):
             multiplier[k, q] = factor
-            interrupt[k, q] = factor if features[q].interrupt else 0
     return FeatureTable(
         column=np.array([names.column(f.column) for f in features], np.int32),
         edges=edges,
         edge_count=np.array([len(f.edges) for f in features], np.int32),
         hysteresis=np.array([f.hysteresis for f in features], np.float32),
         multiplier=multiplier,
-        interrupt=interrupt,
+        common=(multiplier == multiplier[:1]).all(axis=0).astype(np.uint8),
+        interrupt=np.array([f.interrupt for f in features], np.uint8),
     )
 
 

@@ -16,25 +16,29 @@ class Rows:
 
     Args:
         index: the rows, int array of shape (m,); every value is of shape (m,).
+        part: the same as a slice, where they are one: quicker.
     """
 
-    __slots__ = ("_table", "index")
+    __slots__ = ("_part", "_table", "index")
 
     _table: Table
+    _part: NDArray[Any] | slice
     index: NDArray[np.int64]
 
-    def __init__(self, table: Table, index: NDArray[Any]) -> None:
+    def __init__(self, table: Table, index: NDArray[Any], part: slice | None = None) -> None:
         object.__setattr__(self, "_table", table)
+        object.__setattr__(self, "_part", index if part is None else part)
         object.__setattr__(self, "index", index)
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getattr__(self, name: str) -> NDArray[Any]:
-        return self._column(name)[self.index]
+        values = self._column(name)[self._part]
+        return values if self._part is self.index else values.copy()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self._column(name)[self.index] = value
+        self._column(name)[self._part] = value
 
     def _column(self, name: str) -> NDArray[Any]:
         try:

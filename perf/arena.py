@@ -66,7 +66,8 @@ def _features(arena: Domain, side: float) -> None:
 
     @arena.feature(edges=[0.12, 0.35], words=near_and_far, vectorised=True)
     def flag_distance(me: Rows) -> NDArray[Any]:
-        return np.hypot(me.x - side / 2, me.y - side / 2) / side
+        dx, dy = me.x - side / 2, me.y - side / 2
+        return np.sqrt(dx * dx + dy * dy) / side
 
     @arena.feature(edges=[1, 2], words=["in the open", "in a wood", "in a bog"], vectorised=True)
     def terrain(me: Rows) -> NDArray[Any]:
@@ -75,7 +76,7 @@ def _features(arena: Domain, side: float) -> None:
 
 def ground(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     """The terrain: 0 open, 1 wood, 2 bog, in patches fixed by position."""
-    cx, cy = (np.asarray(v / TERRAIN_CELL, dtype=np.int64) for v in (x, y))
+    cx, cy = (np.asarray(v / TERRAIN_CELL, dtype=np.int32) for v in (x, y))
     patch = (cx * 7 + cy * 13) % 10
     return (patch >= 6).astype(np.float32) + (patch >= 9)
 

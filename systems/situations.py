@@ -61,13 +61,14 @@ class Situations(esper.Processor):
         """Write the feature's column for these rows. Where its code raises, the last value stays."""
         agents, function = self._sim.agents, feature.function
         assert function is not None
+        everyone = slice(0, len(rows)) if len(rows) == agents.count else None  # they rise, so these are all
         if feature.vectorised:
             try:
-                values = _numbers(function(Rows(agents, rows)), len(rows))
+                values = _numbers(function(Rows(agents, rows, everyone)), len(rows))
             except Exception as error:  # the game's code
                 return self._failed(feature, error)
             unknown = bool(np.isnan(values).any())
-            agents.f[column, rows] = values
+            agents.f[column, everyone or rows] = values
         else:
             handles, at_row = agents.handles, rows.tolist()
             numbers = agents.f[column, rows].tolist()

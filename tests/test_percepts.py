@@ -356,3 +356,65 @@ def test_counts_are_exact_in_float32_for_any_coordinates(simulate: Simulate) -> 
     assert (sim.agents.crowd == (d2 <= np.float32(400)).sum(axis=1) - 1).all()
     d2[np.arange(n), np.arange(n)] = np.inf
     assert (sim.agents.near == d2.argmin(axis=1)).all()
+
+
+def test_a_crowd_on_a_few_points_is_seen_exactly_and_soon(simulate: Simulate) -> None:
+    """More than an agent goes through at one go: who is at no distance has the lower row, wherever it stands."""
+    rng = np.random.default_rng(9)
+    n = 10_000
+    field = Domain("field", ["ant", "bee"])
+    field.percept("ant_near", nearest="ant", radius=20)
+    field.percept("anyone", nearest=["ant", "bee"], radius=20)
+    field.percept("ants", count="ant", radius=20, cap=15)
+    field.percept("crowd", count=["ant", "bee"], radius=20, cap=n)
+    field.percept("weak", weakest=["ant", "bee"], radius=20)
+    sim = simulate(field, settings={"capacity": n})
+    sim.spawn_many("bee", n // 2)
+    sim.spawn_many("ant", n // 2)
+    is_ant = rng.permutation(np.arange(n) < n // 2)
+    sim.agents.kind[:] = np.where(is_ant, 0, 1)
+    place = rng.choice(3, n, p=[0.9, 0.09, 0.01])
+    sim.agents.x[:] = np.array([7, 19, 200])[place]
+    sim.agents.hp[:] = rng.integers(5, 50, n)
+    hp = sim.agents.hp.copy()
+    took = []
+    for _ in range(3):
+        started = time.perf_counter()
+        sim.tick()
+        took.append(time.perf_counter() - started)
+    assert min(took) < 1.0
+
+    def lowest(rows: Any, me: int) -> int:
+        return next((int(row) for row in rows if row != me), -1)
+
+    for me in rng.choice(n, 200, replace=False).tolist():
+        here, seen = np.flatnonzero(place == place[me]), np.flatnonzero((place == 2) == (place[me] == 2))
+        assert sim.agents.anyone[me] == lowest(here, me)
+        assert sim.agents.ant_near[me] == lowest(here[is_ant[here]], me)
+        ants = int(is_ant[seen].sum() - is_ant[me])
+        assert (sim.agents.ants[me], sim.agents.ants_saturated[me]) == (min(ants, 15), ants > 15)
+        assert sim.agents.crowd[me] == len(seen) - 1
+        others = seen[seen != me]
+        assert sim.agents.weak[me] == others[hp[others].argmin()]
+
+
+def test_as_many_kinds_as_there_may_be(simulate: Simulate) -> None:
+    rng = np.random.default_rng(10)
+    kinds = [f"k{number}" for number in range(63)]
+    zoo = Domain("zoo", kinds)
+    zoo.relation("next", [(a, b) for a, b in zip(kinds, kinds[1:] + kinds[:1], strict=True)])
+    zoo.relation("odd", [(a, b) for a in kinds for b in kinds[1::2]])
+    zoo.percept("prey", nearest="next", radius=30)
+    zoo.percept("odd_ones", count="odd", radius=15, cap=1000)
+    sim = simulate(zoo)
+    for kind in kinds:
+        sim.spawn_many(kind, 20, x=rng.uniform(0, 150, 20), y=rng.uniform(0, 150, 20))
+    sim.tick()
+    agents = sim.agents
+    dx, dy = agents.x[:, None] - agents.x[None, :], agents.y[:, None] - agents.y[None, :]
+    d2 = dx * dx + dy * dy
+    np.fill_diagonal(d2, np.inf)
+    assert (agents.odd_ones == ((d2 <= 225) & (agents.kind % 2 == 1)).sum(axis=1)).all()
+    d2[(agents.kind[:, None] + 1) % 63 != agents.kind[None, :]] = np.inf
+    d2[d2 > 900] = np.inf
+    assert (agents.prey == np.where(np.isfinite(d2.min(axis=1)), d2.argmin(axis=1), -1)).all()

@@ -1,4 +1,8 @@
-"""Perception: who is near, by a grid of cells with rows sorted into them (a counting sort)."""
+"""Perception: who is near.
+
+Rows are sorted by what they are and where: by groups of kinds that are always seen together, then by cell. So an agent
+runs through three lines of three cells for each group that it looks for, at sixteen candidates a step.
+"""
 
 from __future__ import annotations
 
@@ -8,41 +12,28 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .compiling import float_kernel
+from .grid import EXACT, INFINITY, Cells, Sorted, lay_cells, sort_rows
+from .lanes import LANES, NEVER, best_of, fetch, least_among, nearest_among
 from .situating import is_new
 
-EXACT = {"nsz", "arcp"}
-"""Without "contract": fused, dx*dx + dy*dy and dy*dy + dx*dx are rounded differently, and equals would not be equal."""
-
-INFINITY = np.float32(np.inf)
-NOBODY = np.int64(0x7FFFFFFFFFFFFFFF)
-
-
-class Grid(NamedTuple):
-    """Rows sorted by cell. Cell (cx, cy) holds ``row[start[cy * nx + cx] : start[cy * nx + cx + 1]]``, rising.
-
-    Rows outside the grid are in its nearest border cell.
-    """
-
-    start: NDArray[np.int32]
-    row: NDArray[np.int32]
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    bit: NDArray[np.uint64]
-    x0: float
-    y0: float
-    inverse_cell: float
-    nx: int
-    ny: int
+SPAN = 4096
+"""After so many candidates an agent looks whether it needs more: ten thousand on one point all see at once that nobody
+is nearer than at no distance, and enough to be counted."""
+NONE = np.int32(NEVER)
 
 
 class PerceptTable(NamedTuple):
     """Percepts over one table (agents or things), those of equal relation and radius merged into one channel.
 
-    ``mask[c, k]``: the kinds that an observer of kind k sees in channel c, one bit each. Columns are -1 where a channel
-    does not have that output; ``near_ref`` and ``weak_ref`` index references, the others float columns.
+    Channels are in the order of their radius. Columns are -1 where a channel does not have that output; ``near_ref``
+    and ``weak_ref`` index references, the others float columns.
+
+    ``weak_by[c]``: the column of the weakest's values. ``sees[c, k]``: which set of kinds an observer of kind k looks
+    for in channel c; -1: nobody. ``members[s]``: the groups of kinds in set s, one bit each. ``group[k]``: the group of
+    kind k. Kinds that no set tells apart are one group.
     """
 
-    mask: NDArray[np.uint64]
     radius: NDArray[np.float32]
     near_ref: NDArray[np.int32]
     near_distance: NDArray[np.int32]
@@ -52,163 +43,163 @@ class PerceptTable(NamedTuple):
     weak_ref: NDArray[np.int32]
     weak_distance: NDArray[np.int32]
     weak_by: NDArray[np.int32]
+    sees: NDArray[np.int32]
+    members: NDArray[np.int64]
+    group: NDArray[np.int32]
 
 
-@njit(cache=True, inline="always")
-def _clamped(position: float, cells: int) -> int:
-    return int(min(max(np.floor(position), 0.0), cells - 1.0))
+@njit(cache=True, error_model="numpy")
+def _rank(values: NDArray[np.float32], rows: NDArray[np.int32], keys: NDArray[np.int32], count: int) -> None:
+    """Integers in the order of each row's value. Those of equal values are equal; what is no number never counts."""
+    for k in range(count):
+        value = values[rows[k]]
+        bits = np.float32(value).view(np.int32)
+        if value != value:
+            keys[k] = NONE
+        elif value == 0:  # of either sign
+            keys[k] = 0
+        else:
+            keys[k] = bits if bits >= 0 else bits ^ NONE
 
 
-@njit(cache=True)
-def _bulk(values: NDArray[np.float32], count: int, low: float, high: float) -> tuple[np.float32, np.float32]:
-    """Where nearly all of ``values[:count]`` lie, by a sample of them; within ``low`` and ``high``."""
-    step = max(count // 1024, 1)
-    sample = np.sort(values[0:count:step])
-    sample = sample[np.isfinite(sample)]
-    if len(sample) == 0:
-        return np.float32(low), np.float32(high)
-    cut = len(sample) // 64
-    first, last = np.float64(sample[cut]), np.float64(sample[len(sample) - 1 - cut])
-    margin = (last - first) / 16
-    return np.float32(max(low, first - margin)), np.float32(min(high, last + margin))
-
-
-@njit(cache=True, fastmath=EXACT)
-def build_grid(f: NDArray[np.float32], kind: NDArray[np.int16], count: int, cell: float) -> Grid:
-    """Sort rows 0..count by cell. Columns 0 and 1 of ``f`` are x and y.
-
-    The grid has at most about four cells a row, however far apart the rows are: it leaves out far outliers, and if that
-    is not enough, its cells grow. Rows whose position is not finite go to the first cell; no distance to them is within
-    any radius.
-    """
-    low_x = low_y = INFINITY
-    high_x = high_y = -INFINITY
-    for i in range(count):
-        x, y = f[0, i], f[1, i]
-        if abs(x) < INFINITY and abs(y) < INFINITY:
-            low_x, high_x = min(low_x, x), max(high_x, x)
-            low_y, high_y = min(low_y, y), max(high_y, y)
-    if low_x > high_x:
-        low_x = low_y = high_x = high_y = np.float32(0)
-    width, height = np.float64(high_x) - low_x, np.float64(high_y) - low_y
-    cells = 4.0 * count + 1024.0
-    if (np.floor(width / cell) + 1.0) * (np.floor(height / cell) + 1.0) > cells:
-        # Without this one stray row, far away, would put all others into a few huge cells.
-        low_x, high_x = _bulk(f[0], count, float(low_x), float(high_x))
-        low_y, high_y = _bulk(f[1], count, float(low_y), float(high_y))
-        width, height = np.float64(high_x) - low_x, np.float64(high_y) - low_y
-    while (np.floor(width / cell) + 1.0) * (np.floor(height / cell) + 1.0) > cells:
-        cell *= 1.5
-    inverse = 1.0 / cell
-    nx, ny = int(width * inverse) + 1, int(height * inverse) + 1
-    start = np.zeros(nx * ny + 1, np.int32)
-    cell_of = np.empty(count, np.int32)
-    for i in range(count):
-        x, y = f[0, i], f[1, i]
-        c = 0
-        if abs(x) < INFINITY and abs(y) < INFINITY:
-            c = _clamped((np.float64(y) - low_y) * inverse, ny) * nx + _clamped((np.float64(x) - low_x) * inverse, nx)
-        cell_of[i] = c
-        start[c + 1] += 1
-    for c in range(nx * ny):
-        start[c + 1] += start[c]
-    fill = start[:-1].copy()
-    row = np.empty(count, np.int32)
-    xs, ys = np.empty(count, np.float32), np.empty(count, np.float32)
-    bit = np.empty(count, np.uint64)
-    for i in range(count):
-        at = fill[cell_of[i]]
-        fill[cell_of[i]] = at + 1
-        row[at], xs[at], ys[at] = i, f[0, i], f[1, i]
-        bit[at] = np.uint64(1) << np.uint64(kind[i])
-    return Grid(start, row, xs, ys, bit, float(low_x), float(low_y), inverse, nx, ny)
-
-
-@njit(cache=True, fastmath=EXACT)
+@njit(cache=True, fastmath=EXACT, error_model="numpy")
 def perceive(
+    kind: NDArray[np.int16],
+    turn: NDArray[np.uint8],
+    observers: Sorted,
+    observer_groups: int,
+    cells: Cells,
+    seen_f: NDArray[np.float32],
+    seen: Sorted,
+    same: bool,
+    percepts: PerceptTable,
+    first_channel: int,
+    last_channel: int,
+    found: NDArray[np.int32],
+) -> None:
+    """Find what the agents whose ``turn`` it is see in channels of one radius.
+
+    The agents of a cell are anywhere in their table. To write all their columns here would be to wait for memory, so
+    what they see is put down in the order of looking; :func:`write_percepts` goes through the table in its order.
+
+    Args:
+        observers: the agents, sorted into ``cells``, which are no smaller than the radius of the channels.
+        seen_f: float columns of the table whose rows ``seen`` sorts into the same cells.
+        same: whether that is the observers' own table (nobody sees itself).
+        found: for each observer and channel the nearest row, the bits of its squared distance (NONE: nobody), and how
+            many there are; and where the weakest is wanted, its row and the bits of its squared distance.
+    """
+    radius = percepts.radius[first_channel]
+    limit = np.float32(radius * radius)
+    sees, near_ref, weak_by = percepts.sees, percepts.near_ref, percepts.weak_by
+    total, cap = percepts.total, percepts.cap
+    start, observer_row, observer_x, observer_y = observers.start, observers.row, observers.x, observers.y
+    begins, rows, xs, ys = seen.start, seen.row, seen.x, seen.y
+    so_far = np.empty(2 * LANES, np.int32)
+    nx, ny = cells.nx, cells.ny
+    area = nx * ny
+    keys = np.empty((last_channel - first_channel, len(rows)), np.int32)  # where there are no weakest, never touched
+    for c in range(first_channel, last_channel):
+        if weak_by[c] >= 0:
+            _rank(seen_f[weak_by[c]], rows, keys[c - first_channel], len(rows) - LANES)
+    slots = found.shape[1] // (last_channel - first_channel)
+    for cell in range(area):
+        cx, cy = -1, -1
+        for g in range(observer_groups):
+            for o in range(start[g * area + cell], start[g * area + cell + 1]):
+                i = observer_row[o]
+                if not turn[i]:
+                    continue
+                if cx < 0:
+                    cy, cx = cell // nx, cell % nx
+                    left, right = -1 if cx > 0 else 0, 2 if cx + 1 < nx else 1
+                    low, high = cell - nx if cy > 0 else cell, cell + nx if cy + 1 < ny else cell
+                x, y, me = observer_x[o], observer_y[o], np.int32(i if same else -1)
+                for c in range(first_channel, last_channel):
+                    q = sees[c, kind[i]]
+                    if q < 0:
+                        continue
+                    slot = (c - first_channel) * slots
+                    if near_ref[c] >= 0 or total[c] >= 0:
+                        so_far[:] = NONE
+                        count = np.int32(0)
+                        members, shift = percepts.members[q], 0
+                        while members:
+                            for middle in range(low + shift, (high if members & 1 else low - 1) + shift + 1, nx):
+                                # Cells of one line are neighbours in memory: one run of candidates a line.
+                                first, last = begins[middle + left], begins[middle + right]
+                                while last - first > SPAN:
+                                    count += nearest_among(
+                                        xs, ys, rows, rows, first, first + SPAN, x, y, limit, me, so_far
+                                    )
+                                    first += SPAN
+                                    if total[c] >= 0 and count <= cap[c]:
+                                        continue
+                                    bits, row = best_of(so_far)
+                                    # Nobody is nearer than at no distance, where only those of its own cell can be.
+                                    own = max(first, begins[cell + shift])
+                                    if near_ref[c] < 0 or (
+                                        bits == 0 and (own >= begins[cell + shift + 1] or rows[own] > row)
+                                    ):
+                                        first = last
+                                count += nearest_among(xs, ys, rows, rows, first, last, x, y, limit, me, so_far)
+                            members, shift = members >> 1, shift + area
+                        found[o, slot + 1], found[o, slot] = best_of(so_far)
+                        found[o, slot + 2] = count
+                    if weak_by[c] >= 0:
+                        so_far[:] = NONE
+                        members, shift = percepts.members[q], 0
+                        while members:
+                            for middle in range(low + shift, (high if members & 1 else low - 1) + shift + 1, nx):
+                                first, last = begins[middle + left], begins[middle + right]
+                                least_among(xs, ys, rows, keys[c - first_channel], first, last, x, y, limit, me, so_far)
+                            members, shift = members >> 1, shift + area
+                        key, weak = best_of(so_far)
+                        if key < NONE:
+                            dx, dy = seen_f[0, weak] - x, seen_f[1, weak] - y
+                            key = np.float32(dx * dx + dy * dy).view(np.int32)
+                        found[o, slot + 3], found[o, slot + 4] = weak, key
+
+
+@float_kernel
+def write_percepts(
     f: NDArray[np.float32],
     r: NDArray[np.int32],
     kind: NDArray[np.int16],
-    uid: NDArray[np.int64],
-    b: NDArray[np.uint8],
-    order: NDArray[np.int32],
-    every: int,
-    phase: int,
-    grid: Grid,
-    seen_f: NDArray[np.float32],
-    same: bool,
+    turn: NDArray[np.uint8],
+    place: NDArray[np.uint32],
+    found: NDArray[np.int32],
     percepts: PerceptTable,
+    first_channel: int,
+    last_channel: int,
 ) -> None:
-    """Write the percepts of every ``every``-th agent, chosen by uid, and of those never looked at.
-
-    Args:
-        b: the buckets of their features.
-        order: the agents' rows, in an order in which neighbours are near each other in memory.
-        seen_f: float columns of the table that ``grid`` sorts.
-        same: whether that is the observers' own table (nobody sees itself).
-    """
-    for o in range(len(order)):
-        i = order[o]
-        if every > 1 and (uid[i] + phase) % every != 0 and not is_new(b, i):
+    """Write what was :func:`perceive`d of the agents ``observers.row[place[i]] = i`` to their columns."""
+    width = np.int64(found.shape[1])
+    slots = width // (last_channel - first_channel)
+    for i in range(len(place)):
+        if i + 16 < len(place) and turn[i + 16]:
+            fetch(found, np.int64(place[i + 16]) * width)  # it is anywhere, and the processor cannot guess where
+        if not turn[i]:
             continue
-        x, y = f[0, i], f[1, i]
-        me = i if same else -1
-        for c in range(len(percepts.radius)):
-            mask = percepts.mask[c, kind[i]]
-            if mask == 0:
+        o, k = place[i], kind[i]
+        for c in range(first_channel, last_channel):
+            if percepts.sees[c, k] < 0:
                 continue
-            radius = percepts.radius[c]
-            limit = radius * radius
-            count = 0
-            # Distance and row in one integer: its least is the nearest, and the lower row of equals. The bits of a
-            # float32 that is not negative are in the order of its value.
-            nearest = NOBODY
-            weak_by = percepts.weak_by[c]
-            weakest, weak_row, weak_d2 = INFINITY, -1, INFINITY
-            x_low, x_high, y_low, y_high = 0, -1, 0, -1
-            if abs(x) < INFINITY and abs(y) < INFINITY:
-                # A little more than the radius: d2 is rounded, and so is the division into cells.
-                reach = np.float64(radius) * grid.inverse_cell * (1 + 1e-6) + 1e-6
-                at_x, at_y = (
-                    (np.float64(x) - grid.x0) * grid.inverse_cell,
-                    (np.float64(y) - grid.y0) * grid.inverse_cell,
-                )
-                x_low, x_high = _clamped(at_x - reach, grid.nx), _clamped(at_x + reach, grid.nx)
-                y_low, y_high = _clamped(at_y - reach, grid.ny), _clamped(at_y + reach, grid.ny)
-            for cy in range(y_low, y_high + 1):
-                # Cells of one line are neighbours in memory: one run of candidates a line. No branch in it:
-                # whether a candidate counts is as good as random, and a wrong guess costs more than the arithmetic.
-                first, last = grid.start[cy * grid.nx + x_low], grid.start[cy * grid.nx + x_high + 1]
-                for k in range(first, last):
-                    dx, dy = grid.x[k] - x, grid.y[k] - y
-                    d2 = dx * dx + dy * dy
-                    j = grid.row[k]
-                    counts = (d2 <= limit) & (grid.bit[k] & mask != 0) & (j != me)
-                    count += counts
-                    packed = (np.int64(np.float32(d2).view(np.int32)) << 32) | j
-                    nearest = min(nearest, packed if counts else NOBODY)
-                if weak_by < 0:
-                    continue
-                for k in range(first, last):
-                    dx, dy = grid.x[k] - x, grid.y[k] - y
-                    d2 = dx * dx + dy * dy
-                    j = grid.row[k]
-                    if d2 <= limit and grid.bit[k] & mask != 0 and j != me:
-                        value = seen_f[weak_by, j]
-                        if value < weakest or (value == weakest and (weak_row < 0 or j < weak_row)):
-                            weakest, weak_row, weak_d2 = value, j, d2
+            at = np.uint32((c - first_channel) * slots)
             if percepts.near_ref[c] >= 0:
-                found = count > 0
-                r[percepts.near_ref[c], i] = np.int32(nearest & 0xFFFFFFFF) if found else -1
-                f[percepts.near_distance[c], i] = (
-                    np.sqrt(np.int32(nearest >> 32).view(np.float32)) if found else INFINITY
-                )
+                nearest = found[o, at + 1]
+                some = nearest != NONE
+                r[percepts.near_ref[c], i] = found[o, at] if some else -1
+                f[percepts.near_distance[c], i] = np.sqrt(np.int32(nearest).view(np.float32)) if some else INFINITY
             if percepts.total[c] >= 0:
-                f[percepts.total[c], i] = min(count, percepts.cap[c])
-                f[percepts.saturated[c], i] = np.float32(count > percepts.cap[c])
-            if weak_by >= 0:
-                r[percepts.weak_ref[c], i] = weak_row
-                f[percepts.weak_distance[c], i] = np.sqrt(weak_d2)
+                count, cap = found[o, at + 2], percepts.cap[c]
+                f[percepts.total[c], i] = min(count, cap)
+                f[percepts.saturated[c], i] = np.float32(count > cap)
+            if percepts.weak_ref[c] >= 0:
+                nearest = found[o, at + 4]
+                some = nearest != NONE
+                r[percepts.weak_ref[c], i] = found[o, at + 3] if some else -1
+                f[percepts.weak_distance[c], i] = np.sqrt(np.int32(nearest).view(np.float32)) if some else INFINITY
 
 
 @njit(cache=True, fastmath=EXACT)
@@ -227,9 +218,34 @@ def look(
     same: bool,
     percepts: PerceptTable,
 ) -> None:
-    """Sort what is seen into a grid and :func:`perceive` it. One call, because a grid that passes through Python costs
-    a small game more than the looking."""
-    # Half the radius: five lines of cells fit the circle better than three of twice the size.
-    grid = build_grid(seen_f, seen_kind, seen_count, np.float64(percepts.radius.max()) / 2)
-    order = grid.row if same else np.arange(count).astype(np.int32)
-    perceive(f, r, kind, uid, b, order, every, phase, grid, seen_f, same, percepts)
+    """Sort who looks and what is seen into a grid for each radius, and :func:`perceive`. One call, because a grid that
+    passes through Python costs a small game more than the looking.
+
+    It is the turn of every ``every``-th agent, chosen by uid, and of those never looked at (``b``: their buckets).
+    """
+    turn = np.ones(count, np.uint8)
+    if every > 1:
+        for i in range(count):
+            turn[i] = (uid[i] + phase) % every == 0 or is_new(b, i)
+    groups = int(percepts.group.max()) + 1
+    # For a number as it is written numba would compile what is called once more.
+    first, one = int(np.int64(0)), int(np.int64(1))
+    while first < len(percepts.radius):
+        radius = percepts.radius[first]
+        last = first + 1
+        while last < len(percepts.radius) and percepts.radius[last] == radius:
+            last += 1
+        # A little more than the radius: d2 is rounded, and so is the division into cells.
+        cells = lay_cells(seen_f, seen_count, groups, np.float64(radius) * (1 + 1e-6) + 1e-9)
+        seen = sort_rows(seen_f, seen_kind, percepts.group, groups, seen_count, cells)
+        observers = seen
+        if not same:
+            observers = sort_rows(f, kind, np.zeros(64, np.int32), one, count, cells)
+        slots = 5 if percepts.weak_ref[first:last].max() >= 0 else 3
+        found = np.empty((len(observers.place), (last - first) * slots), np.int32)
+        perceive(
+            kind, turn, observers, groups if same else one, cells, seen_f, seen, same, percepts,
+            first, last, found,
+        )  # fmt: skip
+        write_percepts(f, r, kind, turn, observers.place, found, percepts, first, last)
+        first = last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -14,11 +14,13 @@ NEED_INTERRUPT = 2
 
 UNKNOWN_BUCKET = 255
 
+CHUNK = 256
+
 
 class FeatureTable(NamedTuple):
     """Features as numbers. ``edges[f, :edge_count[f]]`` rise; ``multiplier[k, f]`` is 0 where kind k lacks feature f.
 
-    ``interrupt[k, f]`` is the multiplier again for interrupt features, else 0.
+    ``common[f]``: whether all kinds have the same multiplier. ``interrupt[f]``: whether it is an interrupt feature.
     """
 
     column: NDArray[np.int32]
@@ -26,7 +28,8 @@ class FeatureTable(NamedTuple):
     edge_count: NDArray[np.int32]
     hysteresis: NDArray[np.float32]
     multiplier: NDArray[np.int64]
-    interrupt: NDArray[np.int64]
+    common: NDArray[np.uint8]
+    interrupt: NDArray[np.uint8]
 
 
 @njit(cache=True, inline="always")
@@ -35,7 +38,33 @@ def is_new(b: NDArray[np.uint8], i: int) -> bool:
     return b[0, i] == UNKNOWN_BUCKET  # the table of buckets has a first row even where there are no features
 
 
-@njit(cache=True, fastmath=FASTMATH)
+@njit(cache=True, inline="always")
+def _read(
+    column: NDArray[Any], rows: NDArray[np.int64], one_by_one: bool, first: int, m: int, to: NDArray[Any]
+) -> None:
+    """Copy those of ``column`` in the chunk: ``rows[:m]``, or if not one by one, the m from ``first`` on."""
+    if one_by_one:
+        for k in range(m):
+            to[k] = column[rows[k]]
+    else:
+        to[:m] = column[first : first + m]
+
+
+@njit(cache=True, inline="always")
+def _write(
+    column: NDArray[Any], rows: NDArray[np.int64], one_by_one: bool, first: int, m: int, new: NDArray[Any]
+) -> None:
+    """The reverse of :func:`_read`."""
+    if one_by_one:
+        for k in range(m):
+            column[rows[k]] = new[k]
+    else:
+        part = column[first : first + m]
+        for k in range(m):
+            part[k] = new[k]
+
+
+@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
 def situate(
     f: NDArray[np.float32],
     b: NDArray[np.uint8],
@@ -55,32 +84,72 @@ def situate(
     Those never looked at (see :func:`is_new`) have their turn at once. A value at an edge or above rises past it; it
     falls back only when it is below the edge by more than the feature's hysteresis. One that is no number goes to
     bucket 0.
+
+    Goes through the agents in chunks, and through a chunk once for each feature and edge, in loops without branches.
     """
-    for i in range(count):
-        if every > 1 and (uid[i] + phase) % every != 0 and not is_new(b, i):
-            continue
-        packed = np.int64(0)
-        packed_interrupt = np.int64(0)
-        k = kind[i]
+    sparse = every > 1
+    rows = np.empty(CHUNK, np.int64)
+    value, factor = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.int64)
+    bucket, rise, fall = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32)
+    packed, packed_interrupt = np.empty(CHUNK, np.int64), np.empty(CHUNK, np.int64)
+    planned, needs = np.empty(CHUNK, np.int64), np.empty(CHUNK, np.uint8)
+    i = 0
+    while i < count:
+        first, m = i, 0
+        if sparse:
+            while i < count and m < CHUNK:
+                if (uid[i] + phase) % every == 0 or is_new(b, i):
+                    rows[m] = i
+                    m += 1
+                i += 1
+            if m == 0:
+                break
+        else:
+            m = min(CHUNK, count - first)
+            i += m
+        kinds = kind[first:i]
+        alike = True
+        for k in range(len(kinds)):
+            alike &= kinds[k] == kinds[0]
+        packed[:m] = 0
+        packed_interrupt[:m] = 0
         for q in range(len(features.column)):
-            multiplier = features.multiplier[k, q]
-            if multiplier == 0:
-                continue
-            value = f[features.column[q], i]
-            edges = features.edge_count[q]
-            bucket = np.int64(b[q, i])
-            if bucket > edges:  # never looked at: it rises from the lowest
-                bucket = np.int64(0)
-            while bucket < edges and value >= features.edges[q, bucket]:
-                bucket += 1
-            while bucket > 0 and not value >= features.edges[q, bucket - 1] - features.hysteresis[q]:
-                bucket -= 1
-            b[q, i] = bucket
-            packed += bucket * multiplier
-            packed_interrupt += bucket * features.interrupt[k, q]
-        if b[0, i] == UNKNOWN_BUCKET:  # it does not have the first feature, but has been looked at now
-            b[0, i] = 0
-        key[i] = packed
-        interrupt_key[i] = packed_interrupt
-        if packed_interrupt != plan_interrupt_key[i] and need[i] == 0:
-            need[i] = NEED_INTERRUPT
+            if alike or features.common[q]:
+                multiplier = features.multiplier[kinds[0], q]
+                if multiplier == 0:
+                    continue
+                factor[:m] = multiplier
+            else:
+                for k in range(m):
+                    factor[k] = features.multiplier[kind[rows[k] if sparse else first + k], q]
+            _read(f[features.column[q]], rows, sparse, first, m, value)
+            _read(b[q], rows, sparse, first, m, bucket)
+            rise[:m] = 0
+            fall[:m] = 0
+            last = np.int32(features.edge_count[q])
+            for e in range(last):
+                edge = features.edges[q, e]
+                low = edge - features.hysteresis[q]
+                for k in range(m):
+                    rise[k] += value[k] >= edge
+                    fall[k] += value[k] >= low
+            for k in range(m):
+                before = bucket[k] if bucket[k] <= last else np.int32(0)  # never looked at: it rises from the lowest
+                new = min(max(before, rise[k]), fall[k])
+                packed[k] += new * factor[k]
+                bucket[k] = new if factor[k] != 0 else bucket[k]
+            if features.interrupt[q]:
+                for k in range(m):
+                    packed_interrupt[k] += bucket[k] * factor[k]
+            _write(b[q], rows, sparse, first, m, bucket)
+        _read(b[0], rows, sparse, first, m, bucket)
+        _read(plan_interrupt_key, rows, sparse, first, m, planned)
+        _read(need, rows, sparse, first, m, needs)
+        for k in range(m):
+            # Who does not have the first feature has been looked at now all the same.
+            bucket[k] = bucket[k] if bucket[k] != UNKNOWN_BUCKET else np.int32(0)
+            needs[k] = NEED_INTERRUPT if (packed_interrupt[k] != planned[k]) & (needs[k] == 0) else needs[k]
+        _write(b[0], rows, sparse, first, m, bucket)
+        _write(key, rows, sparse, first, m, packed)
+        _write(interrupt_key, rows, sparse, first, m, packed_interrupt)
+        _write(need, rows, sparse, first, m, needs)

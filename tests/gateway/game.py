@@ -5,6 +5,7 @@ process, which inherited all that was open."""
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -40,6 +41,8 @@ vocabulary = Vocabulary(
 )
 
 if __name__ == "__main__":
+    # A shell that runs the tests in the background has its jobs ignore Ctrl-C, and they hand that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.argv[1] == "frozen":
         process.command = lambda: [sys.executable, __file__, process.FLAG]
     gateway = Gateway(vocabulary, ModelSpec(kind="function", name="minds:play"))
