@@ -44,13 +44,23 @@ def values_in(text: str) -> list[object]:
         PlanRejected: ``cut_off`` if the text ends inside a value, ``not_json`` if it stops making sense inside one,
             ``wrong_shape`` for a key that stands twice in one object, or for too many or too deeply nested values.
     """
-    found, at, reader = [], 0, _Reader(text)
+    return values_and_rest(text)[0]
+
+
+def values_and_rest(text: str) -> tuple[list[object], str]:
+    """:func:`values_in` ``text``, and what is left of it without them."""
+    found: list[object] = []
+    rest: list[str] = []
+    at, reader = 0, _Reader(text)
     while begin := _BEGIN.search(text, at):
         reader.is_template = False
+        rest.append(text[at : begin.start()])
         value, at = reader.value(begin.start(), 0)
         if not reader.is_template:
             found.append(value)
-    return found
+        else:
+            rest.append(text[begin.start() : at])
+    return found, "\n".join([*rest, text[at:]])
 
 
 class _Reader:

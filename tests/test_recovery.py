@@ -157,7 +157,37 @@ SENT: dict[str, tuple[str, list[tuple[str, str, float]]]] = {
         'In the form {"steps": [{"action": ..., "target": ..., "seconds": ...}]}:\n'
         '{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}', [HOLD]),
     "the same plan twice": (
-        '{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}\n\nIn short:\n["hold bridge 4"]', [HOLD]),
+        '{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}\n\n'
+        'In short:\n{"plan": ["hold bridge 4"]}', [HOLD]),
+    "a bare list in a fence and nothing else": (
+        '```json\n["attack nearest_enemy 3", "hold bridge 4"]\n```', [ATTACK, HOLD]),
+    "a bare list of tool calls": (
+        '[TOOL_CALLS][{"name": "attack", "arguments": {"target": "nearest_enemy", "seconds": 3}}, '
+        '{"name": "wait", "arguments": {}}]', [ATTACK, ("wait", "self", 1)]),
+    "a tool call with more to it": (
+        '{"index": 0, "id": "call_1", "type": "function", "name": "hold", "seconds": 4, '
+        '"arguments": {"target": "bridge"}}', [HOLD]),
+    "gpt-oss, thinking on a channel of its own": (
+        f'<|channel|>analysis<|message|>Maybe {json.dumps({"steps": ["hold gate 2"]})}? No.<|end|><|start|>assistant'
+        '<|channel|>final<|message|>["hold bridge 4"]<|return|>', [HOLD]),
+    "gpt-oss behind a server that drops its marks": (
+        'analysisMaybe {"steps": ["hold gate 2"]}? No.assistantfinal{"steps": ["hold bridge 4"]}', [HOLD]),
+    "gpt-oss's tool call": (
+        '<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>commentary to=functions.plan '
+        '<|constrain|>json<|message|>{"steps": ["hold bridge 4"]}<|call|>', [HOLD]),
+    "Kimi's thought": (
+        '◁think▷{"steps": ["hold gate 2"]}? No.◁/think▷{"steps": ["hold bridge 4"]}', [HOLD]),
+    "a thought by any other name": (
+        '<analysis>["hold gate 2"]</analysis><reasoning>["hold gate"]</reasoning><thinking>[1]</thinking>'
+        '["hold bridge 4"]', [HOLD]),
+    "steps that are numbered": (
+        '[{"step": 1, "action": "attack", "target": "nearest_enemy"}, '
+        '{"step": "Step 2", "action": "hold", "target": "bridge", "seconds": 4}]', [ATTACK, HOLD]),
+    "one step of several, by its number": (
+        '{"step": 2, "score": 0.9, "action": "hold", "target": "bridge", "seconds": 4, "duration_ms": null}', [HOLD]),
+    "words about time, and things that are none": (
+        '{"reason": "the second thief", "sentiment": "angry", "msg": "1 s", "items": [], "action": "hold", '
+        '"target": "bridge", "seconds": 4}', [HOLD]),
     "doubled braces": (
         '{{"steps": [{"action": "hold", "target": "bridge", "seconds": 4}]}}', [HOLD]),
 }  # fmt: skip
@@ -169,9 +199,12 @@ def test_a_plan_is_found_in_what_models_send(name: str) -> None:
     assert read(text) == meant
 
 
-@pytest.mark.parametrize("name", SENT.keys() - {"DeepSeek, whose template opens the thought"})
+LATE_TAGS = {"DeepSeek, whose template opens the thought", "gpt-oss behind a server that drops its marks"}
+
+
+@pytest.mark.parametrize("name", SENT.keys() - LATE_TAGS)
 def test_no_beginning_of_an_answer_passes_for_another_plan(name: str) -> None:
-    # DeepSeek's first thoughts look like an answer until the tag comes; servers say that such a one was cut off.
+    # LATE_TAGS' thoughts look like an answer until the tag comes; servers say that such a one was cut off.
     text, meant = SENT[name]
     for length in range(len(text)):
         try:
@@ -246,6 +279,89 @@ REFUSED: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
+STEP = '{"action": "attack", "target": "nearest_enemy"}'
+LINES = '["attack nearest_enemy", "hold gate", "hold home"]'
+
+
+def steps_with(**said: tuple[object, object]) -> str:
+    """Two steps which say besides what is given, the first and the second."""
+    both = [{"action": "attack"}, {"action": "hold", "target": "gate"}]
+    return json.dumps({"steps": [step | {k: v[at] for k, v in said.items()} for at, step in enumerate(both)]})
+
+
+NO_PLANS: dict[str, tuple[str, str]] = {
+    "what is legal, and an answer": ('{"legal": ["hold gate"], "answer": "hold home"}', "ambiguous"),
+    "what is legal, and a list as the answer": ('{"legal": ["hold gate"], "answer": ["hold home 3"]}', "ambiguous"),
+    "what is available": (f'{{"available_actions": {LINES}}}', "ambiguous"),
+    "what is available, beside a plan": (f'{{"available_actions": {LINES}, "steps": ["hold home"]}}', "ambiguous"),
+    "what is available, in one string": ('{"legal": "hold gate\\nhold home", "steps": ["hold home"]}', "ambiguous"),
+    "options in prose": (f"I cannot decide. My options are {LINES}.", "ambiguous"),
+    "options in prose, as objects": (f"I cannot decide between these: [{STEP}]", "ambiguous"),
+    "options in a fence in prose": (f"My options are\n```json\n{LINES}\n```", "ambiguous"),
+    "options in prose in a string": (json.dumps({"plan": f"{LINES} are my options"}), "ambiguous"),
+    "a plan, and options in prose": (P + '\n\nIn short:\n["hold bridge 4"]', "ambiguous"),
+    "choices": (f'{{"choices": [{STEP}]}}', "ambiguous"),
+    "an answer that is a line": ('{"answer": "hold gate"}', "ambiguous"),
+    "an answer of lines": (f'{{"answer": {LINES}}}', "ambiguous"),
+    "lists of lists": (f"[{LINES}]", "ambiguous"),
+    "what is forbidden": ('{"error": "no plan possible", "forbidden": ["attack nearest_enemy"]}', "ambiguous"),
+    "what not to do": (f'{{"do_not": {STEP}}}', "ambiguous"),
+    "what to avoid": (f'{{"avoid": [{STEP}]}}', "ambiguous"),
+    "candidates": ('{"candidates": [{"action": "attack", "score": 0.1}, {"action": "wait", "score": 0.9}]}',
+                   "ambiguous"),
+    "candidates for a step": (steps_with(score=(0.1, 0.9)), "ambiguous"),
+    "options with numbers": (steps_with(option=(1, 2)), "ambiguous"),
+    "plans with names": (f'{{"plan_a": {STEP}, "plan_b": null}}', "ambiguous"),
+    "the last plan": (f'{{"previous_plan": {P}}}', "ambiguous"),
+    "the last plan, and no new one": ('{"previous_plan": ["attack nearest_enemy"], "new_plan": []}', "ambiguous"),
+    "the last plan in an envelope": (f'{{"response": {{"previous": {{"steps": [{STEP}]}}}}}}', "ambiguous"),
+    "the last plan, as a tool call": (f'{{"last": [{{"function": {{"arguments": {P}}}}}]}}', "ambiguous"),
+    "no steps, and actions": (f'{{"plan": [], "actions": [{STEP}]}}', "ambiguous"),
+    "a step after a step": ('{"action": "attack", "then": "hold gate"}', "ambiguous"),
+    "steps as numbers' values": (f'{{"1": {STEP}, "2": {STEP}}}', "ambiguous"),
+    "an order that the player put so": (json.dumps({"order": STEP}), "ambiguous"),
+    "an order that the player put so, beside a plan": (json.dumps({"order": STEP, "steps": ["hold gate"]}),
+                                                       "ambiguous"),
+    "steps numbered the other way round": (steps_with(step=(2, 1)), "ambiguous"),
+    "steps numbered in words": (steps_with(order=("last", "first")), "ambiguous"),
+    "steps of which one has a number": (steps_with(index=(1, None)), "ambiguous"),
+    "steps of one rank": (steps_with(rank=(1, 1)), "ambiguous"),
+    "the more urgent step last": (steps_with(priority=("2", "1")), "ambiguous"),
+    "tool calls numbered the other way round": (
+        '[{"index": 1, "name": "wait", "arguments": {}}, {"index": 0, "name": "attack", "arguments": {}}]',
+        "ambiguous"),
+    "a tool call that says two things": (
+        '{"name": "hold", "target": "gate", "arguments": {"target": "home"}}', "ambiguous"),
+    "milliseconds": ('{"action": "attack", "target": "nearest_enemy", "duration_ms": 2000}', "bad_duration"),
+    "time": ('{"action": "attack", "target": "nearest_enemy", "time": 9}', "bad_duration"),
+    "seconds and ticks": ('{"action": "attack", "seconds": 3, "ticks": 180}', "bad_duration"),
+    "three times": ('{"action": "attack", "seconds": 3, "repeat": 3}', "bad_duration"),
+    "until something": ('{"action": "attack", "until": "it is dead"}', "bad_duration"),
+    "milliseconds beside a tool call's arguments": (
+        '{"name": "attack", "arguments": {"target": "nearest_enemy"}, "time_ms": 9}', "bad_duration"),
+    "seconds in a step's parameters": ('{"action": "attack", "parameters": {"seconds": 9}}', "wrong_shape"),
+    "seconds in a step's input": ('{"action": "attack", "action_input": {"seconds": 9}}', "wrong_shape"),
+    "a plan in an analysis": (f"<analysis>{P}</analysis> no plan", "not_json"),
+    "a plan in reasoning": (f"<reasoning>{P}</reasoning> no plan", "not_json"),
+    "a plan in thinking": (f"<Thinking>{P}</Thinking> no plan", "not_json"),
+    "a plan in Kimi's thought": (f"◁think▷{P}◁/think▷ no plan", "not_json"),
+    "a plan in gpt-oss's analysis": (
+        f"<|channel|>analysis<|message|>maybe {P}<|end|><|start|>assistant<|channel|>final<|message|>no plan",
+        "not_json"),
+    "a plan in gpt-oss's first of two analyses": (
+        f"<|channel|>analysis<|message|>{P}<|channel|>analysis<|message|>no<|channel|>final<|message|>no plan",
+        "not_json"),
+    "a plan in gpt-oss's analysis that does not end": (f"<|channel|>analysis<|message|>maybe {P}", "cut_off"),
+    "a plan in a thought in a string": (json.dumps({"content": f"{P}</think>no plan"}), "wrong_shape"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_PLANS)
+def test_what_reads_like_a_plan_but_need_not_be_one_is_refused(name: str) -> None:
+    text, reason = NO_PLANS[name]
+    assert why_not(text) == reason
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_has_no_one_meaning_is_refused_with_one_word(name: str) -> None:
     text, reason = REFUSED[name]
@@ -287,6 +403,11 @@ plans = st.lists(
     min_size=1,
     max_size=8,
 )
+named_lists = st.sampled_from(["steps", "plan", "Actions"])
+THOUGHTS = [
+    ("<think>", "</think>"), ("<analysis>", "</analysis>"), ("[THINK]", "[/THINK]"), ("◁think▷", "◁/think▷"),
+    ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+]  # fmt: skip
 quiet = st.text(st.characters(exclude_characters='[]{}<>"'))
 thought = st.lists(st.sampled_from(["hm ", "{", "}", "[", '"', P, Q, "\n", "steps", "<b>"]), max_size=8).map("".join)
 
@@ -324,9 +445,12 @@ def answers(draw: st.DrawFn) -> tuple[list[tuple[str, str, int]], str]:
     if len(value) == 1 and isinstance(value[0], dict) and draw(st.booleans()):
         value = value[0]
     if not isinstance(value, list) or draw(st.booleans()):
-        value = {"steps": value, **draw(st.dictionaries(st.sampled_from(["thought", "mood"]), quiet))}
+        value = {draw(named_lists): value, **draw(st.dictionaries(st.sampled_from(["thought", "mood"]), quiet))}
     for _ in range(draw(st.integers(0, 3))):
         string = draw(st.sampled_from([value, json.dumps(value)]))
+        if isinstance(value, list) and any(isinstance(step, str) for step in value):
+            value = {draw(named_lists): string}  # elsewhere lines in a list may be options
+            continue
         value = draw(
             st.sampled_from([
                 {"plan": value}, {"response": string}, [value] if isinstance(value, dict) else value,
@@ -342,14 +466,16 @@ def answers(draw: st.DrawFn) -> tuple[list[tuple[str, str, int]], str]:
             text = re.sub(r"\n", "  // as {asked\n", json.dumps(value, indent=2))
         case "commas":
             text = re.sub(r"\n( *[\]}])", r",\n\1", json.dumps(value, indent=2))
+    noises = ["fence", "think", "twice", "tags"] + ["prose"] * (not isinstance(value, list))
     for _ in range(draw(st.integers(0, 3))):
-        match draw(st.sampled_from(["prose", "fence", "think", "twice", "tags"])):
+        match draw(st.sampled_from(noises)):
             case "prose":
                 text = f"{draw(quiet)}\n{text}\n{draw(quiet)}"
             case "fence":
                 text = f"```{draw(st.sampled_from(['', 'json', 'JSON']))}\n{text}\n```"
             case "think":
-                text = f"<think>{draw(thought)}</think>{text}"
+                begin, end = draw(st.sampled_from(THOUGHTS))
+                text = f"{begin}{draw(thought)}{end}{text}"
             case "twice":
                 text = f"{text}\n{text}"
             case "tags":
@@ -377,7 +503,7 @@ fragments = st.lists(
         "{", "}", "[", "]", '"', "'", ":", ",", "\\", "//", "#", "\n", " ", "...", "3", "-", ".5", "1e9", "null",
         "True", "steps", '"steps":', '"action":', '"target":', '"seconds":', '"name":', '"arguments":', '"hold"',
         '"bridge"', '"hold bridge 3"', "<think>", "</think>", "[THINK]", "```json", P, Q, P[:20], json.dumps(P),
-        "\ud800",
+        "<|channel|>analysis", "<|end|>", "\ud800",
     ]),
     max_size=30,
 ).map("".join)  # fmt: skip

@@ -85,6 +85,7 @@ class OpenAIModel:
             self._http.fail("bad_response", "the body has no choices[0].message")
         if finish == "length":
             self._http.fail("cut_off", _CUT_OFF)
+        content = _joined(content)
         if isinstance(content, str):
             return Completion(content, _usage(answer.get("usage"), answer.get("timings")))
         if isinstance(refusal, str):
@@ -114,7 +115,7 @@ class OpenAIModel:
                 continue  # the last chunk may hold the usage alone
             delta = choice.get("delta")
             if isinstance(delta, dict):
-                content.append(delta.get("content") or "")
+                content.append(_joined(delta.get("content")) or "")
                 refusal.append(delta.get("refusal") or "")
             finish = choice.get("finish_reason") or finish
         if not all(isinstance(text, str) for text in (*content, *refusal)):
@@ -147,6 +148,18 @@ def _request(name: str, prompt: Prompt, schema: dict[str, Any], max_tokens: int,
     elif form == "json_object":
         request["response_format"] = {"type": form}
     return request
+
+
+def _joined(content: Any) -> Any:
+    """The text of content in parts, ``[{"type": "text", "text": "..."}]``; any other content as it is.
+
+    Mistral's thoughts are parts as well, ``{"type": "thinking", ...}``: they belong to no answer.
+    """
+    if not content or not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
+        return content
+    said = [part for part in content if part.get("type") not in ("thinking", "reasoning")]
+    texts = [part["text"] for part in said if part.get("type") == "text" and isinstance(part.get("text"), str)]
+    return "".join(texts) if len(texts) == len(said) else content
 
 
 def _usage(usage: object, timings: object) -> Usage:

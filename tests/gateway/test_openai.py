@@ -85,6 +85,15 @@ def test_the_answer_is_asked_for_as_a_stream_and_put_together(server: StubServer
     assert json.loads(server.bodies[0])["stream"] is True
 
 
+def test_an_answer_in_parts_is_their_text_without_the_thoughts(server: StubServer) -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "or hide?"}]}
+    parts = [thought, {"type": "text", "text": "ru"}]
+    server.says(events(delta(parts), delta([]), delta("n"), delta([{"type": "text", "text": "!"}], finish="stop")))
+    assert answer(server) == "run!"
+    server.says(completion(parts))
+    assert answer(server) == "ru"
+
+
 def test_the_answers_cost_is_what_the_server_says_at_the_end(server: StubServer) -> None:
     # OpenAI says it in a chunk of its own, without choices; before, it is null.
     usage = {"prompt_tokens": 120, "completion_tokens": 31, "total_tokens": 151}
@@ -116,6 +125,9 @@ def test_an_answer_whose_cost_makes_no_sense_is_still_an_answer(server: StubServ
         (events(delta("ru"), done=False), "connection_lost"),
         (events(delta(refusal="I will not"), delta(finish="stop")), "refused"),
         (events(delta(7, finish="stop")), "bad_response"),
+        (events(delta([{"type": "image", "text": "run"}], finish="stop")), "bad_response"),
+        (events(delta([{"type": "text", "text": 7}], finish="stop")), "bad_response"),
+        (events(delta(["run"], finish="stop")), "bad_response"),
         (events([1, 2]), "bad_response"),
         (b"data: {nonsense\n\n", "bad_response"),
         (b"data: " + b"[" * 100_000 + b"\n\n", "bad_response"),
@@ -154,7 +166,9 @@ def test_no_key_no_header(server: StubServer) -> None:
         (completion("run, ru", finish="length"), "cut_off"),
         (completion(None, refusal="I will not"), "refused"),
         (completion(None), "bad_response"),
-        (completion([{"type": "text", "text": "run"}]), "bad_response"),
+        (completion(7), "bad_response"),
+        (completion([]), "bad_response"),
+        (completion([{"type": "image", "text": "run"}]), "bad_response"),
         (b"<html>", "bad_response"),
         (b"", "bad_response"),
         (b"[" * 100_000, "bad_response"),
