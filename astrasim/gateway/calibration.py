@@ -8,7 +8,7 @@ import json
 import math
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +52,12 @@ def by_action(logs: Mapping[str, float]) -> dict[str, float]:
         action = line.split()[0]
         sums[action] = sums.get(action, 0.0) + math.exp(log)
     return {action: math.log(max(total, 1e-30)) for action, total in sums.items()}
+
+
+def mean_by_action(weighed: Iterable[Mapping[str, float]]) -> Bias:
+    """The mean log-probability of each action over situations, from the log-probabilities of all their steps."""
+    logs = [by_action(each) for each in weighed]
+    return {action: sum(each[action] for each in logs) / len(logs) for action in logs[0]}
 
 
 class CalibrationStore:

@@ -7,7 +7,6 @@ and its choices are no better than that: ``python -m astrasim.perf.decisions`` m
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from ..vocabulary import Scope, Vocabulary
 from . import calibration, weights
 from .calibration import Basis, Bias, CalibrationStore, by_action
 from .lane import Lane
-from .llama import Branches, Llama, load
+from .llama import Branches, Llama, cores_for_a_model, load
 from .messages import Usage
 from .models import Completion, ModelError
 from .spec import ModelSpec
@@ -42,8 +41,8 @@ async def open_embedded(spec: ModelSpec, tell: Callable[[str], None]) -> Embedde
         raise ModelError("no_model", f"there are no weights at {weights.path()}: `astrasim model install` fetches them")
     tell(f"loading {NAME}")
     try:
-        # One core is the game's. In a thread, because the game must hear meanwhile that we are alive.
-        llama = await to_thread.run_sync(load, file, max(1, (os.cpu_count() or 1) - 1))
+        # In a thread, because the game must hear meanwhile that we are alive.
+        llama = await to_thread.run_sync(load, file, cores_for_a_model())
     finally:
         tell("")
     return Embedded(llama, CalibrationStore(file.parent / "calibrations"), tell)

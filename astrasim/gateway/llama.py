@@ -7,6 +7,7 @@ that may follow are compared; so no answer can ramble, break off or fit no gramm
 from __future__ import annotations
 
 import math
+import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -120,6 +121,13 @@ class Branches:
                 log += forks[way[:i]][token]
             logs[line] = log
         return logs, evaluated
+
+
+def cores_for_a_model() -> int:
+    """All cores that this process may use but one, which is the game's."""
+    # Python 3.13 has os.process_cpu_count for this. In a container, or under taskset, os.cpu_count says too many.
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, allowed - 1)
 
 
 def load(file: Path, threads: int) -> Llama:
