@@ -138,9 +138,10 @@ def choices(llama: Llama, name: str, ask: Ask, given: list[Labelled], words: Voc
     short list in two stages, too."""
     lines = steps_of(words, scope)
     branches = Branches(lines, llama.tokenise)
-    means = calibration.mean_by_action(
-        branches.weigh(llama, ask(key), lines)[0] for key in calibration.situations(words, scope)
-    )
+    tally = calibration.Tally()
+    for key in calibration.situations(words, scope):
+        tally.add(branches.weigh(llama, ask(key), lines)[0])
+    means = tally.mean()
     weighed = [_weigh(llama, branches, ask(each.key), each, lines) for each in given]
     for bias, how in ((None, "uncalibrated"), (means, "calibrated")):
         for short in (False, True):
@@ -254,7 +255,7 @@ def _show(figures: dict[str, Any], console: Console) -> None:
         counts = (str(row[name]) for name in ("n", "action_right", "step_right"))
         name = f"{row['name']} ({row['refused']} refused)" if row["refused"] else row["name"]
         gained, lost, p = row["against_heuristic"].values()
-        beside = f"+{gained} -{lost}, p = {p:.2f}" if gained or lost else ""
+        beside = f"+{gained} -{lost}, p {'= ' if p >= 0.001 else '< '}{max(p, 0.001):.3f}" if gained or lost else ""
         table.add_row(name, *counts, f"{low:.0%} to {high:.0%}", beside, ms)
     console.print(table)
     console.print("p: McNemar's exact test, two-sided, of right steps gained and lost against the heuristic's first.")
@@ -274,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with Console(stderr=True).status("loading") as status:
         figures = measure(options.part, options.threads, options.plans, status.update)
     console = Console()
-    console.width = max(console.width, 160)  # in a file, too, a row is a line
+    console.width = max(console.width, 170)  # in a file, too, a row is a line
     _show(figures, console)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

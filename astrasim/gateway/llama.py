@@ -135,6 +135,7 @@ def load(file: Path, threads: int) -> Llama:
 
     xllamacpp always opens an HTTP port. It is on the loopback, no web page may read from it, and it wants a key that is
     drawn here and told to nobody: only :meth:`Llama.tokenise` uses it, there being no other way to a text's tokens.
+    Without the key it only says that it is there (``/health``).
 
     Raises:
         ModelError: ``no_model``, if xllamacpp is not installed or does not take the file.
@@ -173,14 +174,20 @@ class Tokeniser:
     """Tokens of a text, from the server's own port, with its key."""
 
     def __init__(self, url: str, key: str) -> None:
-        self._url, self._headers = f"{url}/tokenize", {"Authorization": f"Bearer {key}"}
+        # One connection for all: a client of its own takes ten times as long as the answer.
+        # trust_env: the loopback is reached directly, whatever proxy the player has set.
+        self._client = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=_TOKENISE_S,
+            trust_env=False,
+            # The server hangs up after 5 s: by then the connection is given up, so that no request meets it closing.
+            limits=httpx.Limits(keepalive_expiry=2.0),
+        )
 
     def __call__(self, text: str) -> list[int]:
         try:
-            # trust_env: the loopback is reached directly, whatever proxy the player has set.
-            said = httpx.post(
-                self._url, json={"content": text}, headers=self._headers, timeout=_TOKENISE_S, trust_env=False
-            )
+            said = self._client.post("/tokenize", json={"content": text})
             tokens = said.raise_for_status().json()["tokens"]
             if not tokens or not all(type(token) is int for token in tokens):
                 raise ValueError(f"tokens {str(tokens)[:100]}")
