@@ -33,6 +33,8 @@ from .situation import Situation
 
 DECISIONS = 5
 PATIENCE_S = 60.0
+CALIBRATION_S = 180.0
+"""A model that has to be calibrated first (17 s with a core of its own) is waited for."""
 ENOUGH_S = 20.0
 """A slow model is asked until so much time has passed, not ``DECISIONS`` times."""
 
@@ -185,6 +187,9 @@ def decide(spec: ModelSpec, tell: Callable[[str], object] = lambda _: None) -> D
                 failures.append(gateway.describe())
                 break
             result = _wait_until(gateway, lambda: False, tell)
+            if number == 0 and isinstance(result, Failure) and result.reason == "calibrating":
+                result = _calibrated(gateway, key, options, tell)
+                begun = time.monotonic()
             if isinstance(result, Answer):
                 latency_ms.append(result.latency_ms)
                 # A model that chooses writes nothing: what it evaluates is its work.
@@ -197,6 +202,22 @@ def decide(spec: ModelSpec, tell: Callable[[str], object] = lambda _: None) -> D
             if time.monotonic() - begun > ENOUGH_S:
                 break
     return Decisions(latency_ms, tokens / writing_s if writing_s else 0.0, last, failures)
+
+
+def _calibrated(
+    gateway: Gateway, key: int, options: list[tuple[int, int]], tell: Callable[[str], object]
+) -> Answer | Failure | None:
+    """The first answer of a model that refuses until it is calibrated: it is asked again each quarter of a second."""
+    until, number = time.monotonic() + CALIBRATION_S, DECISIONS
+    result: Answer | Failure | None = None
+    while time.monotonic() < until and gateway.ask(number, 0, key, PATIENCE_S, options):
+        result = _wait_until(gateway, lambda: False, tell)
+        if not isinstance(result, Failure) or result.reason != "calibrating":
+            break
+        tell(gateway.describe())
+        time.sleep(0.25)
+        number += 1
+    return result
 
 
 def _wait_until(

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from ..errors import WeightsError
 from ..gateway import weights
+from ..gateway.llama import cores_for_a_model
 from . import processes
 
 MODEL = weights.NAME
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one (default)")
     parser.add_argument("--api-key", help=f"the key to ask for (default: {_KEY_VARIABLE}, or a new one)")
     parser.add_argument("--weights", type=Path, help="the .gguf file (default: the user's cache, fetched if need be)")
-    parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1), help="all cores but one")
+    parser.add_argument("--threads", type=int, default=cores_for_a_model(), help="all cores but one")
     parser.add_argument("--parallel", type=int, default=2, help="requests answered at once (default 2)")
     parser.add_argument("--context", type=int, default=4096, help="tokens of context that they share (default 4096)")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when stdin ends")

@@ -11,12 +11,15 @@ import random
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ..vocabulary import Scope, Vocabulary
 
 SITUATIONS = 32
 """Unlabelled situations over which an action's mean log-probability is taken."""
+LEAST = -70.0
+"""No logarithm of a probability that is told here is smaller."""
 _VERSION = 1
 
 Bias = Mapping[str, float]
@@ -51,39 +54,76 @@ def by_action(logs: Mapping[str, float]) -> dict[str, float]:
     for line, log in logs.items():
         action = line.split()[0]
         sums[action] = sums.get(action, 0.0) + math.exp(log)
-    return {action: math.log(max(total, 1e-30)) for action, total in sums.items()}
+    # Rounding may bring a sum a little above 1.
+    return {action: math.log(min(max(total, 1e-30), 1.0)) for action, total in sums.items()}
+
+
+class Tally:
+    """A calibration in the making: the mean over the situations so far."""
+
+    def __init__(self, done: int = 0, mean: Bias = MappingProxyType({})) -> None:
+        self.done = done
+        self._sums = {action: log * done for action, log in mean.items()}
+
+    def add(self, logs: Mapping[str, float]) -> None:
+        """One more situation: the log-probabilities of all steps in it."""
+        for action, log in by_action(logs).items():
+            self._sums[action] = self._sums.get(action, 0.0) + log
+        self.done += 1
+
+    def mean(self) -> Bias:
+        return {action: total / self.done for action, total in self._sums.items()}
 
 
 class CalibrationStore:
-    """Calibrations as small JSON files in a folder, which every process of the user's may read and write at a time."""
+    """Calibrations as small JSON files in a folder, which every process of the user's may read and write at a time.
+    One that is not finished is kept under another name, and goes on where it was left."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def load(self, basis: Basis) -> Bias | None:
-        """The calibration made earlier on this basis; None if there is none, or its file is damaged."""
-        try:
-            found = json.loads(self._file(basis).read_text(encoding="utf-8"))
-            bias = {str(action): float(log) for action, log in found["bias"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
-        complete = bias.keys() == {line.split()[0] for line in basis.lines}
-        return bias if complete and all(math.isfinite(log) for log in bias.values()) else None
+    def load(self, basis: Basis) -> Tally:
+        """What was made on this basis earlier: all of it, a part, or nothing. A damaged file is nothing; it is
+        replaced when there is something to keep."""
+        whole = self._read(basis, whole=True)
+        return whole if whole.done else self._read(basis, whole=False)
 
-    def save(self, basis: Basis, bias: Bias, about: str) -> None:
+    def save(self, basis: Basis, tally: Tally, about: str) -> None:
         """Keep it. Where nothing can be written, it is made again next time."""
-        file = self._file(basis)
+        whole = tally.done == len(basis.prompts)
+        self._write(self._file(basis, whole=whole), {"about": about, "done": tally.done, "bias": dict(tally.mean())})
+        if whole:
+            with suppress(OSError):
+                self._file(basis, whole=False).unlink(missing_ok=True)
+
+    def _read(self, basis: Basis, *, whole: bool) -> Tally:
+        try:
+            found = json.loads(self._file(basis, whole=whole).read_text(encoding="utf-8"))
+            bias, done = found["bias"], len(basis.prompts) if whole else found["done"]
+            fits = (
+                type(done) is int
+                and 1 <= done <= len(basis.prompts)
+                and bias.keys() == {line.split()[0] for line in basis.lines}
+                # So NaN is refused, too; and a JSON integer of a thousand digits without becoming a float.
+                and all(type(log) in (int, float) and LEAST <= log <= 0 for log in bias.values())
+            )
+            return Tally(done, bias) if fits else Tally()
+        # RecursionError: lists in lists in lists. OverflowError: a number that no float holds.
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+            return Tally()
+
+    def _write(self, file: Path, what: dict[str, Any]) -> None:
         new = file.with_suffix(f".{os.getpid()}.new")
         with suppress(OSError):
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with new.open("w", encoding="utf-8") as stream:
-                    json.dump({"about": about, "bias": dict(bias)}, stream, indent=1)
+                    json.dump(what, stream, indent=1)
                     stream.flush()
                     os.fsync(stream.fileno())  # or a crash could leave the new name on an empty file
                 new.replace(file)
             finally:
                 new.unlink(missing_ok=True)
 
-    def _file(self, basis: Basis) -> Path:
-        return self._folder / f"{basis.digest()}.json"
+    def _file(self, basis: Basis, *, whole: bool) -> Path:
+        return self._folder / f"{basis.digest()}{'' if whole else '.part'}.json"

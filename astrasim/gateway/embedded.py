@@ -3,11 +3,16 @@
 Of the steps that the heuristic thinks of, it takes the one whose action gains most by the situation: an action's
 probability after this situation, against its mean over many situations (the calibration). It is a demonstration model,
 and its choices are no better than that: ``python -m astrasim.perf.decisions`` measures them.
+
+Until a role is calibrated, its requests are refused at once and heuristics decide. The other ways are worse.
+Uncalibrated, the model's choice was right in 26 of 72 situations, the heuristic's first step in 30 (p = 0.29), and such
+an answer would be kept for the rest of the game. The heuristic's step passed off as the model's would be a lie in every
+figure. Requests that wait would hold up those of other roles, only to be answered about a situation of 10 s ago.
+Refusing takes no time from the calibration; what was refused may be asked again after ``retry_after_s``.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +23,9 @@ from anyio import to_thread
 from ..prompts import Prompt, choice_prompt, steps_of
 from ..vocabulary import Scope, Vocabulary
 from . import calibration, weights
-from .calibration import Basis, Bias, CalibrationStore, by_action
+from .calibration import Basis, Bias, CalibrationStore, Tally
 from .lane import Lane
-from .llama import Branches, Llama, load
+from .llama import Branches, Llama, cores_for_a_model, load
 from .messages import Usage
 from .models import Completion, ModelError
 from .spec import ModelSpec
@@ -42,26 +47,49 @@ async def open_embedded(spec: ModelSpec, tell: Callable[[str], None]) -> Embedde
         raise ModelError("no_model", f"there are no weights at {weights.path()}: `astrasim model install` fetches them")
     tell(f"loading {NAME}")
     try:
-        # One core is the game's. In a thread, because the game must hear meanwhile that we are alive.
-        llama = await to_thread.run_sync(load, file, max(1, (os.cpu_count() or 1) - 1))
+        # In a thread, because the game must hear meanwhile that we are alive.
+        llama = await to_thread.run_sync(load, file, cores_for_a_model())
     finally:
         tell("")
     return Embedded(llama, CalibrationStore(file.parent / "calibrations"), tell)
 
 
 class Known:
-    """What is kept of a scope: its steps as branches, and what is subtracted, once that is known."""
+    """What is kept of a scope: its steps, and what is subtracted, once that is known."""
 
-    def __init__(self, branches: Branches) -> None:
-        self.branches = branches
-        self.bias: Bias | None = None
+    def __init__(self, lines: tuple[str, ...], basis: Basis, tally: Tally) -> None:
+        self.lines, self.basis, self.tally = lines, basis, tally
+        self.bias: Bias | None = tally.mean() if tally.done == len(basis.prompts) else None
+        self.work: Iterator[None] | None = None
+        """Its calibration, as long as that is not done."""
+        self.in_hand = False
+        """Whether the calibration is the one that has begun."""
+        self.error: ModelError | None = None
+        """Why there will be none in this game."""
+        self._branches: Branches | None = None
+
+    def branches(self, llama: Llama) -> Branches:
+        """Its steps as branches. Made in the lane, because tokens take time."""
+        if self._branches is None:
+            self._branches = Branches(self.lines, llama.tokenise)
+        return self._branches
+
+    def refusal(self, role: str) -> ModelError | None:
+        """Why nobody may ask yet."""
+        if self.bias is not None:
+            return None
+        if self.error is not None:
+            return ModelError(self.error.reason, f"the model cannot be calibrated for role {role}: {self.error.detail}")
+        done = f"{self.tally.done} of {len(self.basis.prompts)}"
+        return ModelError("calibrating", f"the model is being calibrated for role {role} ({done}): heuristics decide")
 
 
 class Embedded:
     """A loaded model as a :class:`~astrasim.gateway.models.Chooser`.
 
-    All evaluations run in one thread, one at a time; requests before calibrations. A request that is cancelled while
-    it is evaluated is left behind at its next fork: at most one evaluation (about 0.3 s) runs for nobody.
+    All evaluations run in one thread, one at a time: requests of calibrated scopes and the pieces of one calibration
+    take turns. A request that is cancelled while it is evaluated is left behind at its next fork: at most one
+    evaluation (about 0.3 s) runs for nobody.
     """
 
     def __init__(self, llama: Llama, store: CalibrationStore, tell: Callable[[str], None]) -> None:
@@ -77,12 +105,16 @@ class Embedded:
         """One of ``options``; of equally good ones the first, which is the heuristic's own choice.
 
         Raises:
-            ModelError: if there is none.
+            ModelError: ``calibrating``, at once, until the scope is calibrated; else if there is none.
         """
-        return await self._lane.run(partial(self._choose, vocabulary, scope, key, options))
+        known = self._know(vocabulary, scope)
+        if (refusal := known.refusal(scope.role)) is not None:
+            raise refusal
+        return await self._lane.run(partial(self._choose, known, vocabulary, scope, key, options))
 
     def _choose(
         self,
+        known: Known,
         vocabulary: Vocabulary,
         scope: Scope,
         key: int,
@@ -90,46 +122,55 @@ class Embedded:
         given_up: Callable[[], bool],
     ) -> Completion:
         start = time.perf_counter()
-        known = self._know(vocabulary, scope)
         text = "".join(choice_prompt(vocabulary, scope, key))
-        logs, evaluated = known.branches.weigh(self._llama, text, options, given_up)
+        logs, evaluated = known.branches(self._llama).weigh(self._llama, text, options, given_up)
         chosen = choose_step(logs, known.bias)
         return Completion(chosen, Usage(evaluated, 1, 1000 * (time.perf_counter() - start)))
 
     def _know(self, vocabulary: Vocabulary, scope: Scope) -> Known:
-        """What is known of the scope; the first time, its calibration is begun."""
+        """What is known of the scope; where it is not calibrated, that is begun, or goes on where it was left."""
         scope = scope.model_copy(update={"order": ""})
         known = self._known.pop(scope, None)
         if known is None:
-            known = Known(Branches(steps_of(vocabulary, scope), self._llama.tokenise))
-            self._lane.in_background(self._calibrate(vocabulary, scope, known))
+            lines = steps_of(vocabulary, scope)
+            keys = calibration.situations(vocabulary, scope)
+            texts = tuple("".join(choice_prompt(vocabulary, scope, key)) for key in keys)
+            basis = Basis(weights.GGUF_SHA256, texts, lines)
+            known = Known(lines, basis, self._store.load(basis))
+            if known.bias is None:
+                known.work = self._calibrate(scope, known)
+                self._lane.in_background(known.work)
         self._known[scope] = known  # at the end: the one at the front was not used for longest
         if len(self._known) > _SCOPES:
-            del self._known[next(iter(self._known))]
+            self._forget()
         return known
 
-    def _calibrate(self, vocabulary: Vocabulary, scope: Scope, known: Known) -> Iterator[None]:
-        lines = steps_of(vocabulary, scope)
-        keys = calibration.situations(vocabulary, scope)
-        texts = ["".join(choice_prompt(vocabulary, scope, key)) for key in keys]
-        basis = Basis(weights.GGUF_SHA256, tuple(texts), lines)
-        known.bias = self._store.load(basis)
-        if known.bias is not None:
-            return
+    def _forget(self) -> None:
+        """Forget the scope that was not used for longest, with its calibration; but never the one in hand, so that
+        calibrations end however many scopes there are."""
+        scope, known = next((scope, known) for scope, known in self._known.items() if not known.in_hand)
+        if known.work is not None:
+            self._lane.drop(known.work)
+        del self._known[scope]
+
+    def _calibrate(self, scope: Scope, known: Known) -> Iterator[None]:
+        known.in_hand = True
+        texts, tally = known.basis.prompts, known.tally
         try:
-            sums: dict[str, float] = {}
-            for done, text in enumerate(texts):
-                self._say(f"calibrating the model for role {scope.role}: {done} of {len(texts)}")
+            while tally.done < len(texts):
+                self._say(f"calibrating the model for role {scope.role}: {tally.done} of {len(texts)}")
                 yield
-                logs, _ = known.branches.weigh(self._llama, text, lines)
-                for action, log in by_action(logs).items():
-                    sums[action] = sums.get(action, 0.0) + log / len(texts)
-            self._store.save(basis, sums, f"{NAME}: {scope.domain}, role {scope.role}, kind {scope.kind}")
-            known.bias = sums
+                logs, _ = known.branches(self._llama).weigh(self._llama, texts[tally.done], known.lines)
+                tally.add(logs)
+                # Each time, because nobody knows when the player leaves.
+                self._store.save(known.basis, tally, f"{NAME}: {scope.domain}, role {scope.role}, kind {scope.kind}")
+            known.bias = tally.mean()
         except ModelError as error:
-            told = f"astrasim gateway: the model stays uncalibrated for role {scope.role}: {error.detail}"
+            known.error = error
+            told = f"astrasim gateway: the model cannot be calibrated for role {scope.role}: {error.detail}"
             print(told, file=sys.stderr)
         finally:
+            known.in_hand, known.work = False, None
             self._say("")
 
     def _say(self, text: str) -> None:

@@ -1,6 +1,6 @@
-"""One thread for a model that can do one thing at a time: what requests want first, in the order in which they came;
-background work, a small piece at a time, while nobody wants anything (and, so that it ends at all where somebody always
-does, after every so many requests in a row)."""
+"""One thread for a model that can do one thing at a time: what requests want, in the order in which they came, and
+background work, a small piece at a time. While there is both, they take turns: a request waits for one piece at most,
+and where somebody always wants something, background work ends all the same."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-
-_IN_A_ROW = 4
 
 
 class Lane:
@@ -37,10 +35,21 @@ class Lane:
         return await future
 
     def in_background(self, work: Iterator[None]) -> None:
-        """Take ``work`` piece by piece, each up to its next ``yield``, while nothing else is wanted."""
+        """Take ``work`` piece by piece, each up to its next ``yield``, after all work that was given before."""
         with self._change:
             self._background.append(work)
             self._change.notify()
+
+    def drop(self, work: Iterator[None]) -> None:
+        """Forget ``work`` that was given and is not wanted any more. A piece that runs now ends; no other begins."""
+        with self._change, suppress(ValueError):
+            self._background.remove(work)
+
+    @property
+    def waiting(self) -> int:
+        """How much background work there is, the one in hand included."""
+        with self._change:
+            return len(self._background)
 
     def call_in_loop(self, function: Callable[..., object], *arguments: object) -> None:
         """From the lane's thread: have the event loop call ``function`` soon, unless it was closed."""
@@ -48,29 +57,30 @@ class Lane:
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def _run(self) -> None:
-        in_a_row = 0
+        background_next = False
         while not self._loop.is_closed():
             with self._change:
                 while not self._wanted and not self._background:
                     self._change.wait()
-                if not self._wanted or (self._background and in_a_row >= _IN_A_ROW):
-                    future, job, in_a_row = None, None, 0
+                if self._background and (background_next or not self._wanted):
+                    future, job, work = None, None, self._background[0]
                 else:
-                    future, job = self._wanted.popleft()
-            if future is None or job is None:
-                self._one_piece()
-            elif not future.cancelled():
-                in_a_row += 1
+                    (future, job), work = self._wanted.popleft(), None
+            if work is not None:
+                self._one_piece(work)
+                background_next = False
+            elif future is not None and job is not None and not future.cancelled():
                 self._do(future, job)
+                background_next = True
 
-    def _one_piece(self) -> None:
+    def _one_piece(self, work: Iterator[None]) -> None:
         try:
-            next(self._background[0])
+            next(work)
         except StopIteration:
-            self._background.popleft()
+            self.drop(work)
         except Exception:  # a mistake of ours: this work is lost, requests go on
             traceback.print_exc()
-            self._background.popleft()
+            self.drop(work)
 
     def _do(self, future: asyncio.Future[Any], job: Callable[[Callable[[], bool]], Any]) -> None:
         try:

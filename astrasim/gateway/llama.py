@@ -7,6 +7,7 @@ that may follow are compared; so no answer can ramble, break off or fit no gramm
 from __future__ import annotations
 
 import math
+import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -122,11 +123,19 @@ class Branches:
         return logs, evaluated
 
 
+def cores_for_a_model() -> int:
+    """All cores that this process may use but one, which is the game's."""
+    # Python 3.13 has os.process_cpu_count for this. In a container, or under taskset, os.cpu_count says too many.
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, allowed - 1)
+
+
 def load(file: Path, threads: int) -> Llama:
     """The weights in ``file``, loaded (about a second, 270 MB).
 
     xllamacpp always opens an HTTP port. It is on the loopback, no web page may read from it, and it wants a key that is
     drawn here and told to nobody: only :meth:`Llama.tokenise` uses it, there being no other way to a text's tokens.
+    Without the key it only says that it is there (``/health``).
 
     Raises:
         ModelError: ``no_model``, if xllamacpp is not installed or does not take the file.
@@ -165,14 +174,20 @@ class Tokeniser:
     """Tokens of a text, from the server's own port, with its key."""
 
     def __init__(self, url: str, key: str) -> None:
-        self._url, self._headers = f"{url}/tokenize", {"Authorization": f"Bearer {key}"}
+        # One connection for all: a client of its own takes ten times as long as the answer.
+        # trust_env: the loopback is reached directly, whatever proxy the player has set.
+        self._client = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=_TOKENISE_S,
+            trust_env=False,
+            # The server hangs up after 5 s: by then the connection is given up, so that no request meets it closing.
+            limits=httpx.Limits(keepalive_expiry=2.0),
+        )
 
     def __call__(self, text: str) -> list[int]:
         try:
-            # trust_env: the loopback is reached directly, whatever proxy the player has set.
-            said = httpx.post(
-                self._url, json={"content": text}, headers=self._headers, timeout=_TOKENISE_S, trust_env=False
-            )
+            said = self._client.post("/tokenize", json={"content": text})
             tokens = said.raise_for_status().json()["tokens"]
             if not tokens or not all(type(token) is int for token in tokens):
                 raise ValueError(f"tokens {str(tokens)[:100]}")
