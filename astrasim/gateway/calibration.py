@@ -14,7 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ..prompts import choice_prompt, steps_of
 from ..vocabulary import Scope, Vocabulary
+from .weights import GGUF_SHA256
 
 SITUATIONS = 32
 """Unlabelled situations over which an action's mean log-probability is taken."""
@@ -48,6 +50,12 @@ def situations(vocabulary: Vocabulary, scope: Scope) -> list[int]:
     return rng.sample(range(space), SITUATIONS) if space > SITUATIONS else list(range(space))
 
 
+def basis_of(vocabulary: Vocabulary, scope: Scope) -> Basis:
+    """What the calibration of ``scope``, which has no order, depends on."""
+    texts = tuple("".join(choice_prompt(vocabulary, scope, key)) for key in situations(vocabulary, scope))
+    return Basis(GGUF_SHA256, texts, steps_of(vocabulary, scope))
+
+
 def by_action(logs: Mapping[str, float]) -> dict[str, float]:
     """The log-probability of each action, from those of all its steps."""
     sums: dict[str, float] = {}
@@ -56,6 +64,10 @@ def by_action(logs: Mapping[str, float]) -> dict[str, float]:
         sums[action] = sums.get(action, 0.0) + math.exp(log)
     # Rounding may bring a sum a little above 1.
     return {action: math.log(min(max(total, 1e-30), 1.0)) for action, total in sums.items()}
+
+
+SHIPPED = Path(__file__).parent / "calibrations"
+"""Those of the demo, so that its model joins in at once: ``python -m astrasim.demos.companion.calibrate`` made them."""
 
 
 class Tally:
@@ -85,8 +97,10 @@ class CalibrationStore:
     def load(self, basis: Basis) -> Tally:
         """What was made on this basis earlier: all of it, a part, or nothing. A damaged file is nothing; it is
         replaced when there is something to keep."""
-        whole = self._read(basis, whole=True)
-        return whole if whole.done else self._read(basis, whole=False)
+        for folder, whole in ((self._folder, True), (SHIPPED, True), (self._folder, False)):
+            if (tally := self._read(folder, basis, whole=whole)).done:
+                return tally
+        return Tally()
 
     def save(self, basis: Basis, tally: Tally, about: str) -> None:
         """Keep it. Where nothing can be written, it is made again next time."""
@@ -96,9 +110,9 @@ class CalibrationStore:
             with suppress(OSError):
                 self._file(basis, whole=False).unlink(missing_ok=True)
 
-    def _read(self, basis: Basis, *, whole: bool) -> Tally:
+    def _read(self, folder: Path, basis: Basis, *, whole: bool) -> Tally:
         try:
-            found = json.loads(self._file(basis, whole=whole).read_text(encoding="utf-8"))
+            found = json.loads((folder / _name(basis, whole=whole)).read_text(encoding="utf-8"))
             bias, done = found["bias"], len(basis.prompts) if whole else found["done"]
             fits = (
                 type(done) is int
@@ -126,4 +140,8 @@ class CalibrationStore:
                 new.unlink(missing_ok=True)
 
     def _file(self, basis: Basis, *, whole: bool) -> Path:
-        return self._folder / f"{basis.digest()}{'' if whole else '.part'}.json"
+        return self._folder / _name(basis, whole=whole)
+
+
+def _name(basis: Basis, *, whole: bool) -> str:
+    return f"{basis.digest()}{'' if whole else '.part'}.json"

@@ -20,10 +20,10 @@ from functools import partial
 
 from anyio import to_thread
 
-from ..prompts import Prompt, choice_prompt, steps_of
+from ..prompts import Prompt, choice_prompt
 from ..vocabulary import Scope, Vocabulary
-from . import calibration, weights
-from .calibration import Basis, Bias, CalibrationStore, Tally
+from . import weights
+from .calibration import Basis, Bias, CalibrationStore, Tally, basis_of
 from .lane import Lane
 from .llama import Branches, Llama, cores_for_a_model, load
 from .messages import Usage
@@ -132,11 +132,8 @@ class Embedded:
         scope = scope.model_copy(update={"order": ""})
         known = self._known.pop(scope, None)
         if known is None:
-            lines = steps_of(vocabulary, scope)
-            keys = calibration.situations(vocabulary, scope)
-            texts = tuple("".join(choice_prompt(vocabulary, scope, key)) for key in keys)
-            basis = Basis(weights.GGUF_SHA256, texts, lines)
-            known = Known(lines, basis, self._store.load(basis))
+            basis = basis_of(vocabulary, scope)
+            known = Known(basis.lines, basis, self._store.load(basis))
             if known.bias is None:
                 known.work = self._calibrate(scope, known)
                 self._lane.in_background(known.work)
