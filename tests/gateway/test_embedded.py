@@ -268,6 +268,22 @@ def test_a_calibration_that_fails_says_so_to_whoever_asks(
     assert kept(tmp_path) == []
 
 
+def test_a_mistake_of_ours_in_a_calibration_is_said_and_leaves_nobody_waiting(
+    meadow: Meadow, engine: FakeEngine, store: CalibrationStore, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def tokenise(text: str) -> list[int]:
+        raise ZeroDivisionError("oh no")
+
+    async def play() -> None:
+        model = Embedded(Llama(engine, tokenise), store, lambda text: None)
+        assert await refused(model, meadow, meadow.scope()) == "calibrating"
+        await until(lambda: model._lane.waiting == 0)
+        assert await refused(model, meadow, meadow.scope()) == "gateway_error"
+
+    anyio.run(play)
+    assert "oh no" in capfd.readouterr().err
+
+
 def test_however_many_personas_ask_each_has_one_calibration_and_those_forgotten_have_none(
     meadow: Meadow, engine: FakeEngine, store: CalibrationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
