@@ -166,6 +166,9 @@ class Embedded:
             known.error = error
             told = f"astrasim gateway: the model cannot be calibrated for role {scope.role}: {error.detail}"
             print(told, file=sys.stderr)
+        except Exception as error:  # a mistake of ours, which the lane prints; nobody is to wait for this calibration
+            known.error = ModelError("gateway_error", f"{type(error).__name__}: {error}")
+            raise
         finally:
             known.in_hand, known.work = False, None
             self._say("")
