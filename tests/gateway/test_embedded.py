@@ -95,6 +95,11 @@ async def refused(model: Embedded, meadow: Meadow, scope: Scope) -> str:
     return caught.value.reason
 
 
+def role(meadow: Meadow, name: str) -> Scope:
+    """Another role that can do the same."""
+    return meadow.scope().model_copy(update={"role": name})
+
+
 async def answered(model: Embedded, meadow: Meadow, scope: Scope, key: int = 1) -> str:
     """The step chosen once the model is calibrated for ``scope``: of two, the heuristic's first is to rest."""
     with anyio.fail_after(20):
@@ -195,14 +200,14 @@ def test_until_it_is_calibrated_it_refuses_at_once_and_then_chooses(
     assert told[-1] == ""
 
 
-def test_a_calibration_is_kept_for_the_next_game_and_serves_every_order(
+def test_a_calibration_is_kept_for_the_next_game_and_serves_every_order_and_persona(
     meadow: Meadow, engine: FakeEngine, store: CalibrationStore, tmp_path: Path
 ) -> None:
-    async def play(*orders: str) -> int:
+    async def play(*said: str) -> int:
         before = len(engine.prompts)
         model = Embedded(Llama(engine, characters), store, lambda text: None)
-        for order in orders:
-            await answered(model, meadow, meadow.scope().model_copy(update={"order": order}))
+        for each in said:
+            await answered(model, meadow, meadow.scope(persona=each).model_copy(update={"order": each}))
         return len(engine.prompts) - before
 
     assert anyio.run(play, "", "stay", "run") == 3 * 2 + 6 * 2
@@ -281,7 +286,7 @@ def test_a_mistake_of_ours_in_a_calibration_is_said_and_leaves_nobody_waiting(
     assert "oh no" in capfd.readouterr().err
 
 
-def test_however_many_personas_ask_each_has_one_calibration_and_those_forgotten_have_none(
+def test_however_many_roles_ask_each_has_one_calibration_and_those_forgotten_have_none(
     meadow: Meadow, engine: FakeEngine, store: CalibrationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "_SCOPES", 5)
@@ -289,32 +294,33 @@ def test_however_many_personas_ask_each_has_one_calibration_and_those_forgotten_
     async def play() -> None:
         model = Embedded(Llama(engine, characters), store, lambda text: None)
         engine.go_on.clear()
-        await refused(model, meadow, meadow.scope("I am first."))
+        await refused(model, meadow, role(meadow, "first"))
         await until(lambda: engine.prompts != [])
         for _ in range(3):
             for number in range(12):
-                await refused(model, meadow, meadow.scope(f"I am number {number}."))
-        assert len(model._known) == model._lane.waiting == 5
+                await refused(model, meadow, role(meadow, f"number {number}"))
+        assert model._lane.waiting == 5
+        assert {scope.role for scope in model._known} == {"first", *(f"number {n}" for n in (8, 9, 10, 11))}
         engine.go_on.set()
         await until(lambda: model._lane.waiting == 0)
 
     anyio.run(play)
-    asked = {prompt.split("\n")[1] for prompt in engine.prompts}
-    assert asked == {"I am first.", *(f"I am number {number}." for number in (8, 9, 10, 11))}
     assert len(engine.prompts) == 5 * 6 * 2
 
 
 def test_a_scope_that_is_calibrated_is_answered_while_another_one_is_not(
-    meadow: Meadow, engine: FakeEngine, store: CalibrationStore
+    meadow: Meadow, engine: FakeEngine, store: CalibrationStore, tmp_path: Path
 ) -> None:
     async def play() -> None:
         model = Embedded(Llama(engine, characters), store, lambda text: None)
         await answered(model, meadow, meadow.scope("I am known."))
         before = len(engine.prompts)
-        await refused(model, meadow, meadow.scope("I am new."))
+        for file in kept(tmp_path):  # or a role that can do the same would need no calibration
+            file.unlink()
+        await refused(model, meadow, role(meadow, "new"))
         while model._lane.waiting:
             await model.choose(meadow.vocabulary, meadow.scope("I am known."), 1, OPTIONS)
-        turns = ["I am new." in prompt for prompt in engine.prompts[before:] if prompt.endswith("is to ")]
+        turns = ["I am known." not in prompt for prompt in engine.prompts[before:] if prompt.endswith("is to ")]
         assert turns.count(True) == 6 and turns.count(False) >= 5
 
     anyio.run(play)
