@@ -23,7 +23,7 @@ from anyio import to_thread
 from ..prompts import Prompt, choice_prompt
 from ..vocabulary import Scope, Vocabulary
 from . import weights
-from .calibration import Basis, Bias, CalibrationStore, Tally, basis_of
+from .calibration import Basis, Bias, CalibrationStore, Tally, basis_of, without_order
 from .lane import Lane
 from .llama import Branches, Llama, cores_for_a_model, load
 from .messages import Usage
@@ -129,10 +129,7 @@ class Embedded:
 
     def _know(self, vocabulary: Vocabulary, scope: Scope) -> Known:
         """What is known of the scope; where it is not calibrated, that is begun, or goes on where it was left."""
-        # Without the persona, because 300 calibrations take over an hour, and because what a persona always leans to is
-        # not to be subtracted. Three personas with calibrations of their own chose no better: 26, 26 and 26 of the
-        # 72 situations to tune on, without 26, 27 and 26.
-        scope = scope.model_copy(update={"order": "", "persona": ""})
+        scope = without_order(scope)
         known = self._known.pop(scope, None)
         if known is None:
             basis = basis_of(vocabulary, scope)
