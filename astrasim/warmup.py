@@ -31,7 +31,8 @@ def warm_up() -> None:
 
 
 def _notice() -> None:
-    print("astrasim: compiling its kernels, once on this machine (10 to 60 s) ...", file=sys.stderr, flush=True)
+    said = "loading its kernels; the first time on a machine they are compiled (10 to 60 s) ..."
+    print(f"astrasim: {said}", file=sys.stderr, flush=True)
 
 
 def _run() -> None:
