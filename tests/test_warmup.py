@@ -111,4 +111,4 @@ def test_settings_from_outside_do_not_reach_it(monkeypatch: pytest.MonkeyPatch) 
 def test_it_says_so_when_it_takes_long(capsys: pytest.CaptureFixture[str]) -> None:
     assert NOTICE_AFTER_S <= 2
     _notice()
-    assert "compiling its kernels, once on this machine" in capsys.readouterr().err
+    assert "the first time on a machine they are compiled" in capsys.readouterr().err
