@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from astrasim.demos.companion.app import Outcome
-from astrasim.demos.companion.orders import understand
+from astrasim.demos.companion.orders import EXAMPLES, understand
 from astrasim.demos.companion.view import View
 from astrasim.demos.companion.waves import Wave
 
@@ -101,3 +101,12 @@ def test_no_order_is_taken_when_the_game_is_over(play: Play) -> None:
     done = play(script, 60, look, to_the_end=True, waves=(Wave(12, 0),))
     assert "The game is over: R plays again" in done.game.log
     assert done.figures["game"]["order"] == ""
+
+
+@pytest.mark.parametrize("number", range(1, len(EXAMPLES) + 1))
+def test_each_number_key_gives_the_order_of_its_number(play: Play, number: int) -> None:
+    said: list[str] = []
+    play(f"0.2 press {number}\n", 0.5, lambda view: said.extend(line for _, line in view.game.log.lines), waves=NOBODY)
+    rule = understand(EXAMPLES[number - 1])
+    assert rule is not None
+    assert said == [rule.says if rule.name != "attack_boss" else "There is no boss to fight."]
