@@ -101,7 +101,7 @@ def _frames(view: View, picture: pygame.Surface) -> None:
     pen, (p50, p99) = _Pen(view, picture), view.meter.percentiles()
     pen.right(f"{view.sim.agents.count:,} agents", 15, p.TEXT)
     pen.write(f"{view.meter.fps():.0f} frames a second", 15, p.TEXT, True)
-    pen.write(f"the last {KEPT} frames: p50 {p50:.1f} ms, p99 {p99:.1f} ms", colour=p.DIM)
+    pen.write(f"the last {min(view.meter.count, KEPT)} frames: p50 {p50:.1f} ms, p99 {p99:.1f} ms", colour=p.DIM)
 
 
 def _graph(view: View, box: pygame.Rect) -> None:

@@ -11,6 +11,7 @@ from astrasim.demos.companion.app import Outcome
 from astrasim.demos.companion.orders import EXAMPLES, understand
 from astrasim.demos.companion.view import View
 from astrasim.demos.companion.waves import Wave
+from astrasim.model_choice import embedded_spec
 
 Play = Callable[..., Outcome]
 NOBODY: tuple[Wave, ...] = ()
@@ -66,11 +67,18 @@ def test_what_forbids_or_takes_back_is_not_turned_into_its_opposite(order: str) 
     assert understand(order) is None
 
 
-def test_a_model_that_only_chooses_is_not_waited_for(play: Play) -> None:
-    def look(view: View) -> None:
-        assert not view.game.has_writer
+def test_without_a_model_it_says_what_it_does_not_understand(play: Play) -> None:
+    done = play("1 order sing a song\n", 2, waves=NOBODY)
+    assert "I do not understand that: say what I should do." in done.game.log
 
-    done = play("1 order sing a song\n", 2, look, waves=NOBODY)
+
+def test_a_model_that_only_chooses_is_not_left_to_make_something_of_an_order(play: Play) -> None:
+    def look(view: View) -> None:
+        view.sim.model = embedded_spec()
+        view.game.keeper.give("sing a song")
+        view.sim.model = None
+
+    done = play("", 0.5, look, waves=NOBODY)
     assert "I do not understand that: say what I should do." in done.game.log
     assert "Let me think about that." not in done.game.log
 
