@@ -35,6 +35,7 @@ def _new_file(path: Path | None) -> Path | None:
 JsonFile = Annotated[
     Path | None, typer.Option("--json", callback=_new_file, help="Write all figures to this file, as JSON.")
 ]
+HEADLESS_S = 60.0
 _out = Console()
 _err = Console(stderr=True)
 
@@ -86,7 +87,7 @@ def stress(
 @app.command()
 def demo(
     headless: Annotated[bool, typer.Option("--headless", help="No window; also where there is no display.")] = False,
-    seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until it is closed (headless: 10).")] = 0.0,
+    seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until it is closed (headless: 60).")] = 0.0,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the window.")] = "1280x720",
     model: Annotated[
         str | None,
@@ -104,13 +105,12 @@ def demo(
     json_file: JsonFile = None,
 ) -> None:
     """Hold the bridge, with a companion that takes orders in plain words."""
-    app = _load("demos", "companion.app")
-    if not headless and sys.platform.startswith("linux") and not _has_display():
-        headless = True
-        _err.print("no display (DISPLAY and WAYLAND_DISPLAY are not set): running headless")
-        screenshot = screenshot or _new_file(Path("astrasim-demo.png"))
+    app, report = _load("demos", "companion.app"), _load("demos", "companion.report")
+    why = "" if headless else _why_headless(app)
+    if why:
+        headless, screenshot = True, screenshot or _new_file(Path("astrasim-demo.png"))
     if headless and not seconds and not capacity:
-        seconds = 10.0
+        seconds = HEADLESS_S
     try:
         width, height = (int(side) for side in size.lower().split("x"))
     except ValueError:
@@ -119,26 +119,40 @@ def demo(
         headless=headless, seconds=seconds, screenshot=screenshot, json_file=json_file, keys=keys,
         size=(width, height), capacity=capacity, model=model,
     )  # fmt: skip
-    outcome = _with_summary(app, options) if headless else app.run_demo(options)
+    if headless:
+        length = f"for {seconds:g} s" if seconds else "until the search for capacity is done"
+        _tell(f"{why + ': ' if why else ''}running headless {length}")
+    outcome = _with_summary(app, report, options) if headless else app.run_demo(options)
     if headless and screenshot is not None:
         _out.print(f"the last frame: {screenshot}")
-    _out.print(app.summary(outcome))
+    _out.print(report.summary(outcome))
 
 
-def _with_summary(app: Any, options: Any) -> Any:
-    """Run it with a line in the terminal that says what goes on, once a second."""
+def _with_summary(app: Any, report: Any, options: Any) -> Any:
+    """Run it with a line in the terminal that says what goes on, once a second; elsewhere with a line every 5 s."""
     from dataclasses import replace
 
     from rich.live import Live
+
+    def tell(view: Any, frame: int) -> None:
+        if frame % 300 == 299:
+            _tell(report.describe(view))
+
+    if not _err.is_terminal:
+        return app.run_demo(replace(options, watch=tell))
 
     # It refreshes only when told to: a thread that draws would take time from the frames that are measured.
     with Live("starting", console=_err, auto_refresh=False, transient=True) as live:
 
         def watch(view: Any, frame: int) -> None:
             if frame % 60 == 59:
-                live.update(app.describe(view), refresh=True)
+                live.update(report.describe(view), refresh=True)
 
         return app.run_demo(replace(options, watch=watch))
+
+
+def _tell(line: str) -> None:
+    _err.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 @app.command()
@@ -225,8 +239,11 @@ def list_models() -> None:
     _out.print(f"  xllamacpp, which runs it: {engine}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _has_display() -> bool:
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+def _why_headless(app: Any) -> str:
+    """Why there can be no window, "" if there can."""
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return "no display (DISPLAY and WAYLAND_DISPLAY are not set)"
+    return str(app.why_no_window())
 
 
 def _load(layer: str, module: str) -> Any:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -18,19 +23,21 @@ os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # sharp, not
 import pygame
 
 from astrasim import FrameTimes, Settings, SettingsError, run_frames
-from astrasim.figures import measured
+from astrasim.budget import Budget
 from astrasim.model_choice import choose_model
 
-from .controls import Controls, begin_search, restart
+from . import report
+from .controls import NO_PLANS, Controls, begin_search, restart
 from .crowd import Crowd
 from .fetching import Fetching
 from .field import draw_field
 from .game import Game
 from .hud import draw_hud
+from .levers import plans
 from .panel import Panel
 from .script import Script
 from .sprites import splat
-from .view import SMALLEST, View
+from .view import LARGEST, SMALLEST, View
 from .waves import WAVES, Wave
 
 FPS = 60
@@ -73,18 +80,31 @@ class Outcome:
     times: FrameTimes
     figures: dict[str, Any]
     game: Game
+    unfinished: str = ""
+    """How a search for capacity stood that was still under way."""
+
+
+def why_no_window() -> str:
+    """Why a window would show nothing here, "" if it would not: SDL may choose a driver without one by itself."""
+    try:
+        pygame.display.init()
+        driver = pygame.display.get_driver()
+    except pygame.error as error:
+        return f"no window can be opened ({error})"
+    finally:
+        pygame.display.quit()
+    return f"SDL has no display here (its driver is {driver!r})" if driver in ("offscreen", "dummy") else ""
 
 
 def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
-    """Open the window, play, and close it again.
+    """Open the window, play, and close it again. Ctrl-C ends it as closing the window does; twice, at once.
 
     Raises:
         pygame.error: if no window can be opened; ``headless`` needs none.
-        SettingsError: for a size that is too small, or a script of keys that cannot be understood.
+        SettingsError: for a size or a time that cannot be, a script of keys that cannot be understood, or a search for
+            capacity with a planning budget of 0.
     """
-    if options.size[0] < SMALLEST[0] or options.size[1] < SMALLEST[1]:
-        least = "x".join(map(str, SMALLEST))
-        raise SettingsError(f"size {options.size[0]}x{options.size[1]} is too small; it must be at least {least}")
+    _check(options)
     if options.headless:
         os.environ["SDL_VIDEODRIVER"] = "dummy"
     # Display and fonts only: pygame.init() would open the sound device, and not every machine has one.
@@ -94,10 +114,7 @@ def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
         screen = pygame.display.set_mode(options.size, pygame.RESIZABLE)
         pygame.display.set_caption("AstraSim: hold the bridge")
         script = None if options.keys is None else Script.from_file(options.keys)
-        chosen = settings or _settings(options)
-        fetching = Fetching.if_missing(chosen)
-        if fetching is not None and chosen.model == "embedded":
-            chosen = chosen.model_copy(update={"model": "none"})  # until it is there
+        chosen, fetching = _prepare(options, settings)
         game = Game(chosen, options.waves)
         game.fetching = fetching
         with game:
@@ -108,24 +125,64 @@ def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
             if options.capacity:
                 begin_search(view)
             loop = _Loop(view, options, script)
-            times = loop.run()
-            loop.draw_anew()
-            figures = loop.sustained or _figures(view, options, times)
-        if options.screenshot is not None:
-            pygame.image.save(view.screen, options.screenshot)
-        if options.json_file is not None:
-            options.json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        return Outcome(times, figures, game)
+            with _ctrl_c_quits(view):
+                times = loop.run()
+                loop.draw_anew()
+                figures = loop.sustained or report.figures(view, options, times)
+                if options.screenshot is not None:
+                    pygame.image.save(view.screen, options.screenshot)
+                if options.json_file is not None:
+                    options.json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        return Outcome(times, figures, game, str(view.search) if view.searching else "")
     finally:
         pygame.quit()
 
 
-def _settings(options: Options) -> Settings:
-    given: dict[str, Any] = {} if options.model is None else {"model": options.model}
-    settings = Settings(**given)
-    if options.headless and not options.capacity and choose_model(settings)[0] is None:
-        return Settings(**given, budget_units=HEADLESS_UNITS)
-    return settings
+def _check(options: Options) -> None:
+    (width, height), least, most = options.size, SMALLEST, LARGEST
+    if not (least[0] <= width <= most[0] and least[1] <= height <= most[1]):
+        allowed = f"at least {least[0]}x{least[1]} and at most {most[0]}x{most[1]}"
+        raise SettingsError(f"size {width}x{height} cannot be; it must be {allowed}")
+    if not 0 <= options.seconds < math.inf:
+        raise SettingsError(f"seconds {options.seconds}: give a number of seconds; 0 is until the window is closed")
+
+
+def _prepare(options: Options, settings: Settings | None) -> tuple[Settings, Fetching | None]:
+    """The settings to begin with, and the model on its way if it is still to be fetched."""
+    chosen = settings
+    if chosen is None:
+        chosen = Settings() if options.model is None else Settings(model=options.model)
+    if options.capacity and not plans(Budget(chosen.budget_ms, chosen.budget_units)):
+        needs = "a search for capacity needs a planning budget"
+        raise SettingsError(f"{needs}: {NO_PLANS}; set ASTRASIM_BUDGET_MS above 0")
+    fetching = Fetching.if_missing(chosen)
+    if fetching is not None and chosen.model == "embedded":
+        chosen = chosen.model_copy(update={"model": "none"})  # until it is there
+    counted = settings is None and options.headless and not options.capacity and chosen.budget_units is None
+    if counted and choose_model(chosen)[0] is None:
+        chosen = chosen.model_copy(update={"budget_units": HEADLESS_UNITS})
+        if fetching is not None:
+            fetching.frees_planning = True
+    return chosen, fetching
+
+
+@contextmanager
+def _ctrl_c_quits(view: View) -> Iterator[None]:
+    """Ctrl-C ends the loop after its frame, so that summary, figures and picture come as after any other end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+
+    def quit_or_end(number: int, frame: FrameType | None) -> None:
+        if view.quit:
+            raise KeyboardInterrupt
+        view.quit = True
+
+    before = signal.signal(signal.SIGINT, quit_or_end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Loop:
@@ -161,8 +218,8 @@ class _Loop:
         for event in pygame.event.get():
             self._controls.handle(event)
         self._controls.steer()
-        if view.game.fetching is not None:
-            view.game.fetching.join_in(view.sim)
+        if view.game.fetching is not None and view.game.fetching.join_in(view.sim):
+            view.note("The model has joined")
         arrived = view.crowd.run()
         if not view.paused or view.one_step:
             view.sim.tick()
@@ -213,60 +270,5 @@ class _Loop:
             view.sim.reset_stats()
         view.look()  # the crowd may have outgrown the view
         if search.result is not None:
-            self.sustained = _figures(view, self._options, search.result, capacity=True)
-            search.conditions = conditions(self.sustained)
-
-
-def describe(view: View) -> str:
-    """The game in a line, for the terminal."""
-    game, (p50, p99) = view.game, view.meter.percentiles()
-    said = f"{view.sim.agents.count:,} agents, frame p50 {p50:.1f} ms, p99 {p99:.1f} ms"
-    if view.search is not None:
-        return f"{view.search}; {said}"
-    if game.fetching is not None and game.fetching.news:
-        said += f"; {game.fetching.news}"
-    return (
-        f"{game.now_s:.0f} s, wave {game.waves.number} of {game.waves.total}, {len(game.enemies)} raiders, village "
-        f"{game.village_hp:.0f}, you {max(game.player.hp, 0):.0f}, Ash {max(game.companion.hp, 0):.0f}; {said}"
-    )
-
-
-def summary(outcome: Outcome) -> str:
-    """A run in a few lines, for the terminal."""
-    f, game = outcome.figures, outcome.figures["game"]
-    ms, settings = f["frame_ms"], f["settings"]
-    lines = [
-        str(outcome.times),
-        f"game: {game['state']}, wave {game['wave']} of {outcome.game.waves.total}, {game['beaten']} raiders beaten",
-    ]
-    if settings["capacity"]:
-        lines.insert(0, f"sustained: {f['agents']:,} agents drawn and planning, p99 {ms['p99']:.1f} ms of 16.67 over "
-                        f"{f['frames']} frames; {conditions(f)}")  # fmt: skip
-    return "\n".join(lines)
-
-
-def conditions(figures: dict[str, Any]) -> str:
-    """The settings under which frames were measured, in a line."""
-    (width, height), every = figures["settings"]["size"], figures["every"]
-    perceives = "each perceives every tick" if every == 1 else f"each perceives every {every} ticks"
-    budget = f"budget {figures['planning_ms']['budget']:g} ms"
-    return f"{perceives}, {budget}, model {figures['model']}, {width}x{height}, driver {figures['draw']}"
-
-
-def _figures(view: View, options: Options, times: FrameTimes, capacity: bool = False) -> dict[str, Any]:
-    """What ``--json`` writes."""
-    game = view.game
-    return measured(view.sim, times) | {
-        "draw": pygame.display.get_driver(),
-        "settings": {
-            "size": list(view.screen.get_size()),
-            "budget_units": view.sim.settings.budget_units,
-            "requests_per_second": view.sim.settings.requests_per_second,
-            "keys": None if options.keys is None else options.keys.name,
-            "capacity": capacity,
-        },
-        "game": {
-            "state": game.state, "wave": game.waves.number, "beaten": game.beaten, "seconds": round(game.length_s, 1),
-            "village": round(game.village_hp, 1), "games": game.games, "order": game.keeper.text,
-        },
-    }  # fmt: skip
+            self.sustained = report.figures(view, self._options, search.result, capacity=True)
+            search.conditions = report.conditions(self.sustained)

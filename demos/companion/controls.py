@@ -10,6 +10,7 @@ from astrasim.vocabulary import ORDER_MAX_CHARS
 
 from . import levers
 from .crowd import Search
+from .keeper import IS_OVER
 from .keys import COMMANDS
 from .orders import EXAMPLES
 from .view import View
@@ -19,6 +20,9 @@ WALK = {
     pygame.K_a: (-1, 0), pygame.K_LEFT: (-1, 0), pygame.K_d: (1, 0), pygame.K_RIGHT: (1, 0),
 }  # fmt: skip
 NEAR_PX = 16
+NOT_WHILE_SEARCHING = ("pause", "step", "budget_up", "budget_down", "country", "model", "cable")
+"""Commands that would falsify a search for capacity: it measures frames in which everybody is drawn and plans."""
+NO_PLANS = "at budget 0 nobody plans"
 
 
 class Controls:
@@ -86,12 +90,17 @@ class Controls:
 
     def _command(self, command: str) -> None:
         view, game, crowd, sim = self._view, self._view.game, self._view.crowd, self._view.sim
-        if command == "quit":
+        if view.searching and command in NOT_WHILE_SEARCHING:
+            view.note("Not while the search for capacity runs (C ends it)")
+        elif command == "quit":
             view.quit = not view.show_help
             view.show_help = False
         elif command == "help":
             view.show_help = not view.show_help
         elif command == "type":
+            if game.state != "playing":
+                view.note(IS_OVER)
+                return
             view.typing = ""  # what is held down stays so: one can shoot and give orders
         elif command == "panel":
             view.show_panel = not view.show_panel
@@ -146,11 +155,15 @@ def restart(view: View) -> None:
 
 
 def begin_search(view: View) -> None:
-    """Start to look for the largest crowd, or stop looking."""
-    if view.search is not None and not view.search.done:
+    """Start to look for the largest crowd, or stop looking. It refuses where nobody plans, and goes on from a pause."""
+    if view.searching:
         view.search = None
         view.note("The search is over")
         return
+    if not levers.plans(view.sim.planner.budget):
+        view.note(f"No search for capacity: {NO_PLANS} (]: more)")
+        return
+    view.paused = view.one_step = False
     view.search = Search(view.crowd)
     view.game.autopilot = True
     view.country = True

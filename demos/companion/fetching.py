@@ -12,10 +12,17 @@ from astrasim.model_choice import choose_model
 
 
 class Fetching:
-    """A download under way, in a thread of its own. ``news`` is what to show of it, "" for nothing."""
+    """A download under way, in a thread of its own.
+
+    Attributes:
+        news: what to show of it, "" for nothing.
+        frees_planning: planning is counted in units only because there was no model: by the clock when there is one.
+        joined: the model that was fetched has joined in.
+    """
 
     def __init__(self) -> None:
         self.news = ""
+        self.frees_planning = self.joined = False
         self._done = False
         threading.Thread(target=self._fetch, name="astrasim-fetch", daemon=True).start()
 
@@ -30,11 +37,19 @@ class Fetching:
             return None  # there is another
         return cls()
 
-    def join_in(self, sim: Simulation) -> None:
-        """Once a frame: give the simulation the model, when it is there."""
-        if self._done:
-            self._done = False
-            sim.set_model("embedded")
+    def join_in(self, sim: Simulation) -> bool:
+        """Once a frame: give the simulation the model, when it is there; whether that was now."""
+        if not self._done:
+            return False
+        self._done, self.joined = False, True
+        sim.set_model("embedded")
+        budget = sim.planner.budget
+        if self.frees_planning and budget.units is not None:
+            if budget.units == 0:
+                budget.budget_ms = 0.0  # switched off by hand, and it stays so
+            budget.units = None
+        sim.reset_stats()  # what was measured was another way to plan
+        return True
 
     def _fetch(self) -> None:
         try:

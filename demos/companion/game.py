@@ -146,6 +146,11 @@ class Game:
     def has_model(self) -> bool:
         return self.sim.model is not None
 
+    @property
+    def has_writer(self) -> bool:
+        """Whether there is a model that writes plans, and so can make something of any order."""
+        return self.sim.model is not None and not self.sim.model.chooses
+
     def bosses(self) -> list[Agent]:
         return [enemy for enemy in self.enemies if enemy.kind == "boss"]
 

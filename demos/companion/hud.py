@@ -9,6 +9,7 @@ from astrasim import Source
 from . import palette as p
 from .game import VILLAGE_HP
 from .keys import HELP
+from .levers import plans
 from .view import View
 
 Box = tuple[float, float, float, float]
@@ -49,7 +50,7 @@ def draw_hud(view: View) -> None:
     elif view.search is not None and view.search.done:
         _draw_title(view, str(view.search), view.search.conditions)
     elif view.paused:
-        _draw_title(view, "Paused", "P: go on    N: one step")
+        _draw_paused(view)
     if view.show_help:
         _draw_help(view)
 
@@ -57,7 +58,7 @@ def draw_hud(view: View) -> None:
 def _draw_score(view: View) -> None:
     game, ui, letters = view.game, view.ui, view.lettering
     wave = f"Wave {game.waves.number} of {game.waves.total}" if game.waves.number else "They are coming …"
-    foes = f"{len(game.enemies)} raiders" if len(game.enemies) != 1 else "1 raider"
+    foes = "1 raider" if len(game.enemies) == 1 else f"{len(game.enemies)} raiders" if game.waves.number else ""
     rows = (("Village", game.village_hp / VILLAGE_HP, p.FAIR), ("You", game.player.hp / game.player.hp_max, p.PLAYER),
             ("Ash", game.companion.hp / game.companion.hp_max, p.COMPANION))  # fmt: skip
     width, row = 206 * ui, 19 * ui
@@ -79,7 +80,7 @@ def _draw_news(view: View) -> None:
         lines.append(text)
     said = {speech.text for speech in game.speeches}
     lines += [line for when, line in game.log.lines[-3:] if game.now_s - when < NEWS_S and line not in said]
-    if view.search is not None and not view.search.done:
+    if view.searching:
         lines.insert(0, str(view.search))
     if len(view.crowd):
         lines.append(f"{len(view.crowd):,} people in the country")
@@ -94,7 +95,7 @@ def _draw_news(view: View) -> None:
 
 def _draw_order_line(view: View) -> None:
     """At the bottom: the line to type in, or the order that stands and what was understood."""
-    ui, letters, keeper = view.ui, view.lettering, view.game.keeper
+    ui, letters = view.ui, view.lettering
     width, height = view.camera.width - 20 * ui, 32 * ui
     top = view.camera.height - height - 10 * ui
     card(view.screen, (10 * ui, top, width, height), GLASS, round(8 * ui))
@@ -104,18 +105,26 @@ def _draw_order_line(view: View) -> None:
         while letters.font(15).size(text + "|")[0] > room and len(text) > 20:
             text = "…" + text[2:]
         text += "|"
-    elif keeper.text:
-        understood = f"understood: {keeper.rule.name.replace('_', ' ')}" if keeper.rule else "left to the model"
-        refined = "; the model’s plan" if _follows_the_model(view) else ""
-        text, colour = f"Ash’s order: “{keeper.text}”  ({understood}{refined})", p.COMPANION
     else:
-        text, colour = "Ash does what seems best.  Enter: give an order in plain words", p.DIM
-    hint = letters.line("F1: all keys", 13, p.FAINT)
-    if view.typing is None:
+        hint = letters.line("F1: all keys", 13, p.FAINT)
         room -= hint.get_width() + 12 * ui
         view.screen.blit(hint, (10 * ui + width - hint.get_width() - 12 * ui, top + (height - hint.get_height()) / 2))
-    line = letters.line(letters.cut(text, 15, room) if view.typing is None else text, 15, colour)
+        text, colour = order_text(view, room), p.COMPANION if view.game.keeper.text else p.DIM
+    line = letters.line(text, 15, colour)
     view.screen.blit(line, (22 * ui, top + (height - line.get_height()) / 2))
+
+
+def order_text(view: View, room: float) -> str:
+    """The order that stands, in ``room`` pixels: the player's words are shortened, never what was made of them."""
+    letters, keeper, planning = view.lettering, view.game.keeper, plans(view.sim.planner.budget)
+    if not keeper.text:
+        best = "Ash does what seems best.  Enter: give an order in plain words"
+        return letters.cut(best if planning else "Planning is off: at budget 0 nobody plans.  ]: more budget", 15, room)
+    understood = f"understood: {keeper.rule.name.replace('_', ' ')}" if keeper.rule else "left to the model"
+    refined = "; the model’s plan" if _follows_the_model(view) else ""
+    before, after = "Ash’s order: “", f"”  ({understood}{refined if planning else '; planning is off'})"
+    left = room - letters.font(15).size(before + after)[0]
+    return before + letters.cut(keeper.text, 15, left) + after
 
 
 def _follows_the_model(view: View) -> bool:
@@ -131,6 +140,14 @@ def _draw_title(view: View, title: str, below: str) -> None:
     card(view.screen, (x - width / 2, y, width, 92 * ui), (18, 22, 28, 225), round(12 * ui))
     view.screen.blit(head, (x - head.get_width() / 2, y + 12 * ui))
     view.screen.blit(line, (x - line.get_width() / 2, y + 56 * ui))
+
+
+def _draw_paused(view: View) -> None:
+    """Small and at the top, between score and news: who pauses wants to look at the field."""
+    ui, line = view.ui, view.lettering.line("Paused    P: go on    N: one step", 15, p.TEXT, True)
+    x, y, height = 226 * ui, 10 * ui, 32 * ui
+    card(view.screen, (x, y, line.get_width() + 24 * ui, height), GLASS, round(8 * ui))
+    view.screen.blit(line, (x + 12 * ui, y + (height - line.get_height()) / 2))
 
 
 def _draw_end(view: View) -> None:

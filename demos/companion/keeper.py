@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .domain import GOVERNED
-from .orders import EXAMPLES, Rule, understand
+from .orders import Rule, understand
 
 if TYPE_CHECKING:
     from .game import Game
+
+IS_OVER = "The game is over: R plays again"
+_QUOTED = 40
 
 
 class Keeper:
@@ -25,11 +28,14 @@ class Keeper:
         game, text = self._game, " ".join(text.split())
         if not text or not game.companion.alive:
             return
+        if game.state != "playing":
+            game.tell(IS_OVER)
+            return
         rule = understand(text)
-        if rule is None and not game.has_model:
-            game.say(game.companion, f"I do not understand that. I know: {', '.join(EXAMPLES[:5])} …")
+        if rule is None and not game.has_writer:
+            game.say(game.companion, f"I do not understand that: say what I should do.{self._as_before()}")
         elif rule is not None and (cannot := self._impossible(rule)):
-            game.say(game.companion, cannot)
+            game.say(game.companion, cannot + self._as_before())
         elif rule is not None and rule.name == "relieve":
             self._end(rule.says)
         else:
@@ -53,6 +59,13 @@ class Keeper:
             self._end("That was the last of them.")
         elif cannot := self._impossible(self.rule):
             self._end(cannot)
+
+    def _as_before(self) -> str:
+        """An order that came to nothing leaves the one before it in force, and nobody should have to guess that."""
+        if not self.text:
+            return ""
+        quoted = self.text if len(self.text) <= _QUOTED else self.text[: _QUOTED - 1].rstrip() + "…"
+        return f" “{quoted}” still stands."
 
     def _rule_out(self, rule: Rule | None) -> None:
         """Let the companion do only what goes with the order."""

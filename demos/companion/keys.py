@@ -19,7 +19,7 @@ COMMANDS: dict[int, str] = {
     pygame.K_c: "capacity", pygame.K_z: "country",
     pygame.K_o: "autopilot", pygame.K_r: "restart",
     pygame.K_ESCAPE: "quit",
-    **{pygame.K_1 + number: f"order {number}" for number in range(len(EXAMPLES))},
+    **{pygame.K_1 + number: f"order {number + 1}" for number in range(len(EXAMPLES))},
 }  # fmt: skip
 
 HELP = (

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 
 from astrasim import Simulation
+from astrasim.budget import Budget
 
 BUDGETS_MS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+BUDGETS_UNITS = (0, 1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class ModelSwitch:
@@ -37,10 +40,29 @@ def pull_the_cable(sim: Simulation) -> str:
     return f"Gateway process {pid} killed"
 
 
+def plans(budget: Budget) -> bool:
+    """Whether anybody plans at all."""
+    return budget.budget_ms > 0 and budget.units != 0
+
+
+def in_words(budget: Budget) -> str:
+    """What rules: units of work where they are set, else the clock."""
+    if budget.units is None:
+        return f"{budget.budget_ms:g} ms"
+    return f"{budget.units} unit{'' if budget.units == 1 else 's'}"
+
+
 def change_budget(sim: Simulation, steps: int) -> str:
-    """The planning budget of a tick, up or down."""
+    """The planning budget of a tick, up or down, in what it is counted in."""
     budget = sim.planner.budget
-    nearest = min(range(len(BUDGETS_MS)), key=lambda i: abs(BUDGETS_MS[i] - budget.budget_ms))
-    budget.budget_ms = BUDGETS_MS[min(max(nearest + steps, 0), len(BUDGETS_MS) - 1)]
-    off = " (no planning at all)" if not budget.budget_ms else ""
-    return f"Planning budget {budget.budget_ms:g} ms a tick{off}"
+    if budget.units is None:
+        budget.budget_ms = _step(BUDGETS_MS, budget.budget_ms, steps)
+    else:
+        budget.units = int(_step(BUDGETS_UNITS, budget.units, steps))
+    off = "" if plans(budget) else " (no planning at all)"
+    return f"Planning budget {in_words(budget)} a tick{off}"
+
+
+def _step(choices: Sequence[float], now: float, steps: int) -> float:
+    nearest = min(range(len(choices)), key=lambda i: abs(choices[i] - now))
+    return choices[min(max(nearest + steps, 0), len(choices) - 1)]

@@ -78,43 +78,77 @@ def _hide(s: Situation) -> Steps:
 
 
 RULES = (
-    Rule("relieve", "As you like. I do what I think best.",
-         (r"relieved?|dismissed?|at ease|as you (like|wish|please)|you('re| are) free|never ?mind|forget (it|that)|"
-          r"carry on|do what you (want|like|think)",), (), lambda _: []),
     Rule("attack_boss", "I go for the boss.",
-         (r"attack|kill|shoot|fight|charge|get|take|hunt|finish|target|go for",
+         (r"attack|kill|shoot|fight|charge|hunt|finish|target|go for|get(?! (away|back|behind|out|off))|"
+          r"take(?! (cover|shelter|care))",
           r"boss(es)?|captains?|warlord|chief|leader|brute|big (one|guy)"), ("advance",),
          _attack_boss),
     Rule("fetch", "I fetch a health pack.",
          (r"(health|med|first.?aid|supply|supplies)( ?(packs?|kits?))?|packs?|medi(kit|cine)|medkit|heal( yourself)?|"
           r"patch yourself up|bandages?",), ("fetch",), _fetch),
     Rule("follow", "I stay with you.",
-         (r"follow( me)?|with me|come( here)?|to me|stay close|(protect|guard|cover|defend) me|by my side|stick",),
+         (r"follow( me)?|with me|come( here)?|to me|stay close|(protect|guard|cover|defend|escort) me|by my side|stick|"
+          r"watch my back|back me up|stand by me",),
          ("follow",), _follow),
     Rule("hold_bridge", "I hold the bridge.", (r"bridge|crossing",), ("guard",), _hold_bridge),
     Rule("fall_back", "I fall back to the village.",
-         (r"fall ?back|retreat|withdraw|go (home|back)|back (off|home)|home|village|houses?|run away",), ("defend",),
+         (r"fall ?back|retreat|withdraw|go (home|back)|back (off|home)|home|village|houses?|flee|"
+          r"get out of (here|there)|run(?! (at|after|to|into|over|down|them|him))",), ("defend",),
          _fall_back),
     Rule("hide", "I take cover.", (r"cover|hide|behind (a|the) (rock|tree)s?|duck",), ("hide",), _hide),
     Rule("stay", "I stay here.", (r"stay|hold|wait|stop|halt|stand|here|keep (your|that) (place|position)",), ("stay",),
          _stay),
     Rule("attack", "I attack.",
          (r"attack|charge|kill|fight|shoot|advance|forward|push|go get|fire|clear",), ("advance",), _attack),
+    Rule("relieve", "As you like. I do what I think best.",
+         (r"relieved?|dismissed?|at ease|stand down|as you (like|wish|please|were)|you('re| are) free|forget|"
+          r"cancel|carry on$|do what you (want|like|think)",), (), lambda _: []),
 )  # fmt: skip
 RULE = {rule.name: rule for rule in RULES}
-_NOT = re.compile(r"\b(not|don'?t|never|no longer|nobody|without)\b")
 _PATTERNS = {rule.name: tuple(re.compile(rf"\b({words})\b") for words in rule.words) for rule in RULES}
+
+# An order is read clause by clause, because "never mind the boss, hold the bridge" is about the bridge.
+_CLAUSE = re.compile(r"[,;:.!?]+|\b(?:and|but|then)\b")
+_NEVER_MIND = re.compile(r"\bnever ?mind\b")
+_POLITE = re.compile(r"\b(please|ash|now|at once)\b")
+_GO_ON = re.compile(r"\b(?:carry on|keep(?: on)?|go on|continue|start|begin) (\w+)ing\b")
+_STEMS = {"charg": "charge", "hid": "hide", "advanc": "advance", "com": "come", "tak": "take"}
+_RELIEF = _PATTERNS["relieve"][0]
+_HALT = re.compile(r"(stop|halt)( right)?( here| there| moving| walking| running| where you are)?")
+_LIFTED = re.compile(r"ignore\b.*|(stop|quit|cease) (?!shooting|firing|fighting|killing)\w+ing\b.*")
+"""It takes back an order that stands, or might: what else is said counts, if anything is."""
+_NOT = re.compile(
+    r"\b(not|\w+n't|dont|cant|wont|cannot|never|no (?!matter)|nor|neither|none|nobody|nothing|without|unless|except|"
+    r"instead of|rather than|stop|quit|cease|hold (your )?fire|avoid|abandon|leave|spare|refrain|refuse|give up|"
+    r"(?<!run )away from|(stay|keep) away|(stay|keep|get|go|come|move) off|(stay|keep|get|go|come|move) out of "
+    r"(?!here|there)|(keep|steer|stay) clear|clear of)\b"
+)
 
 
 def understand(text: str) -> Rule | None:
     """The rule for an order, normalised or as typed; None if the rules do not understand it.
 
-    What is forbidden ("do not attack") is beyond keywords: to obey it half would be worse than to say so.
+    What is forbidden ("do not attack", "leave the bridge") is beyond keywords: to obey it half, or to do its opposite,
+    would be worse than to say so.
     """
-    lower = text.lower().replace("’", "'")
-    if _NOT.search(lower) and not _PATTERNS["relieve"][0].search(lower):
-        return None
-    return next((rule for rule in RULES if all(p.search(lower) for p in _PATTERNS[rule.name])), None)
+    lower = _POLITE.sub(" ", _NEVER_MIND.sub("forget", text.lower().replace("’", "'")))
+    lower = _GO_ON.sub(lambda found: _STEMS.get(found[1], found[1]), lower)
+    clauses = [" ".join(clause.split()) for clause in _CLAUSE.split(lower)]
+    told, relieved = [], False
+    for clause in filter(None, clauses):
+        if _HALT.fullmatch(clause):
+            told.append(clause)
+        elif _LIFTED.fullmatch(clause):
+            continue
+        elif _NOT.search(clause):
+            return None
+        elif _RELIEF.search(clause):
+            relieved = True
+        else:
+            told.append(clause)
+    said = ", ".join(told)
+    found = (rule for rule in RULES if all(pattern.search(said) for pattern in _PATTERNS[rule.name]))
+    return next(found, RULE["relieve"] if relieved else None)
 
 
 EXAMPLES = ("hold the bridge", "follow me", "attack the boss", "fall back", "get the health pack", "stay here",

@@ -6,6 +6,7 @@ nobody reads faster.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -13,8 +14,11 @@ import pygame
 
 from astrasim import Agent, Source
 from astrasim.frames import PERIOD_MS
+from astrasim.statistics import Statistics
 
 from . import palette as p
+from .levers import in_words
+from .meter import KEPT
 from .view import View
 
 EVERY = 20
@@ -97,7 +101,7 @@ def _frames(view: View, picture: pygame.Surface) -> None:
     pen, (p50, p99) = _Pen(view, picture), view.meter.percentiles()
     pen.right(f"{view.sim.agents.count:,} agents", 15, p.TEXT)
     pen.write(f"{view.meter.fps():.0f} frames a second", 15, p.TEXT, True)
-    pen.write(f"a frame’s work: p50 {p50:.1f} ms, p99 {p99:.1f} ms", colour=p.DIM)
+    pen.write(f"the last {min(view.meter.count, KEPT)} frames: p50 {p50:.1f} ms, p99 {p99:.1f} ms", colour=p.DIM)
 
 
 def _graph(view: View, box: pygame.Rect) -> None:
@@ -120,14 +124,28 @@ def _graph(view: View, box: pygame.Rect) -> None:
 
 def _planning(view: View, picture: pygame.Surface) -> None:
     pen, planning = _Pen(view, picture), view.sim.stats().planning
-    budget = view.sim.planner.budget.budget_ms
-    pen.right(f"budget {budget:g} ms a tick", colour=p.TEXT)
+    budget = view.sim.planner.budget
+    pen.right(f"{in_words(budget)} a tick", colour=p.TEXT)
     pen.write("Planning", 14, p.TEXT, True)
     pen.write(f"p50 {planning.ms.p50:.2f} ms, p99 {planning.ms.p99:.2f} ms, over budget {planning.overruns}×",
               colour=p.DIM)  # fmt: skip
     pen.y += 3 * pen.ui
-    share = planning.ms.p99 / budget if budget else 1.0
+    share = planning.ms.p99 / budget.budget_ms if budget.budget_ms else 1.0
+    if budget.units is not None:
+        share = planning.units / max(1, budget.units)
     pen.bar([(share, p.GOOD if share <= 1 else p.BAD)], 6)
+
+
+_REASON = re.compile(r"(?<=failed: )\w+: ")
+"""The word that statistics count failures by; what follows it says the same for people."""
+
+
+def gateway_in_words(s: Statistics) -> str:
+    """Which model, how it is, and how long its answers take, as in "embedded model: ready, 2 in flight, 0.6 s"."""
+    state, *notes = s.gateway.split("; ")
+    if s.requests.answered and " in flight" in state:
+        state += f", {s.requests.latency_ms.p50 / 1000:.1f} s"
+    return "; ".join([state, *(_REASON.sub("", note) for note in notes)])
 
 
 def _model(view: View, picture: pygame.Surface) -> None:
@@ -136,7 +154,7 @@ def _model(view: View, picture: pygame.Surface) -> None:
     rate = s.lookups.exact_hits / lookups if lookups else 0.0
     pen.write("Model", 14, p.TEXT, True)
     fetching = view.game.fetching
-    gateway = s.gateway if view.game.has_model else f"off: {view.sim.model_reason}"
+    gateway = gateway_in_words(s) if view.game.has_model else f"off: {view.sim.model_reason}"
     gateway = fetching.news if fetching is not None and fetching.news else gateway
     pen.write(gateway, 12, p.DIM, lines=3)
     requests = s.requests

@@ -7,6 +7,7 @@ f1, w, and so on. Empty lines and those that begin with # are passed over.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,13 @@ from astrasim import SettingsError
 
 USAGE = "SECONDS, then press KEY, hold KEY SECONDS, type TEXT, order TEXT, click X Y or quit"
 VERBS = {"press": 1, "hold": 2, "type": 1, "order": 1, "click": 2, "quit": 0}
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{text} is no time; it must be a number of seconds, at least 0")
+    return seconds
 
 
 class Script:
@@ -36,6 +44,8 @@ class Script:
         """Raises SettingsError if it cannot be read or understood."""
         try:
             return cls(path.read_text(encoding="utf-8"), str(path))
+        except UnicodeDecodeError:
+            raise SettingsError(f"--keys {path}: this is no text in UTF-8; give a file of lines: {USAGE}") from None
         except OSError as error:
             raise SettingsError(f"--keys {path}: {error.strerror or error}; give a file of lines: {USAGE}") from None
 
@@ -49,13 +59,13 @@ class Script:
         verb, _, rest = rest.strip().partition(" ")
         if verb not in VERBS:
             raise ValueError(f"there is no {verb!r}")
-        frame, parts = round(float(seconds) * fps), rest.split()
+        frame, parts = round(_seconds(seconds) * fps), rest.split()
         if len(parts) < VERBS[verb]:
             raise ValueError(f"{verb} needs more")
         if verb == "press":
             self._press(frame, parts[0])
         elif verb == "hold":
-            self._press(frame, parts[0], round(float(parts[1]) * fps))
+            self._press(frame, parts[0], round(_seconds(parts[1]) * fps))
         elif verb == "type":
             self._type(frame, rest)
         elif verb == "order":

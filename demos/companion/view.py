@@ -16,7 +16,7 @@ from .meter import Meter
 from .scene import paint_ground
 from .sprites import Sprites
 
-SMALLEST = (800, 500)
+SMALLEST, LARGEST = (800, 500), (7680, 4320)
 PANEL_WIDTH = 340
 
 
@@ -47,6 +47,11 @@ class View:
     @property
     def sim(self) -> Simulation:
         return self.game.sim
+
+    @property
+    def searching(self) -> bool:
+        """Whether a search for capacity is under way."""
+        return self.search is not None and not self.search.done
 
     def lay_out(self) -> None:
         """All that follows from the size of the window. Called again when that changes."""

@@ -21,25 +21,6 @@ FIGHT = "0.5 hold space 400\n"
 NOBODY: tuple[Wave, ...] = ()
 
 
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    """Plays a script as fast as it goes, until its time or the game is over; then ``look`` is shown the view."""
-
-    def run(script: str, seconds: float, look: Callable[[View], None] | None = None, **options: object) -> Outcome:
-        keys, last = tmp_path / "keys.txt", round(seconds * 60) - 1
-        keys.write_text(script, encoding="utf-8")
-
-        def watch(view: View, frame: int) -> None:
-            view.quit = view.quit or view.game.state != "playing"
-            if look is not None and (frame == last or view.quit):
-                look(view)
-
-        chosen = {"headless": True, "paced": False, "model": "none", **options}
-        return run_demo(Options(seconds=seconds, keys=keys, watch=watch, **chosen))  # type: ignore[arg-type]
-
-    return run
-
-
 def far(agent: Agent, place: tuple[float, float]) -> float:
     return math.dist((agent.x, agent.y), place)
 
@@ -172,7 +153,7 @@ def test_keys_pause_step_and_change_what_is_shown(play: Play) -> None:
     def look(view: View) -> None:
         assert view.paused and view.show_help and not view.show_panel
         assert view.sim.ticks == 60 + 2
-        assert view.sim.planner.budget.budget_ms == 4.0
+        assert view.sim.planner.budget.units == 32
 
     play("1 press p\n2 press n\n3 press n\n4 press f1\n4 press tab\n4 press ]\n", 5, look, waves=NOBODY)
 
