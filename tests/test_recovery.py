@@ -408,7 +408,10 @@ THOUGHTS = [
     ("<think>", "</think>"), ("<analysis>", "</analysis>"), ("[THINK]", "[/THINK]"), ("◁think▷", "◁/think▷"),
     ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
 ]  # fmt: skip
-quiet = st.text(st.characters(exclude_characters='[]{}<>"'))
+# Without an action's name: what reads as a step beside the plan makes it ambiguous, "HOLDBRIDGE" too.
+quiet = st.text(st.characters(exclude_characters='[]{}<>"')).filter(
+    lambda text: not any(action.name in "".join(filter(str.isalpha, text.casefold())) for action in WORDS.actions)
+)
 thought = st.lists(st.sampled_from(["hm ", "{", "}", "[", '"', P, Q, "\n", "steps", "<b>"]), max_size=8).map("".join)
 
 
