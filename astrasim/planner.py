@@ -296,7 +296,7 @@ class Planner:
         self._handing.run(turn, self.plans.table, self.budget)
 
     def _serve(self, turn: Turn) -> None:
-        self.serving.run(turn, self.plans.table, self.budget)
+        self.serving.run(turn, self.plans, self.budget)
 
     def hand_out_all(self, arrived: list[tuple[int, int]], agents: Agents, things: Things, count: int) -> None:
         """Hand out (entry, plan) pairs now, within this call's budget. For the warm-up."""

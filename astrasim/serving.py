@@ -13,8 +13,8 @@ from .budget import Budget
 from .cache import PlanCache
 from .errors import ActionError
 from .handing import Turn
-from .kernels.columns import Plans
 from .kernels.planning import collect_needs, serve
+from .plans import PlanStore
 from .scopes import Scopes
 
 if TYPE_CHECKING:
@@ -42,8 +42,12 @@ class Serving:
         self._unmet: dict[tuple[int, int], None] = {}
         self._next_row = 0
 
-    def run(self, turn: Turn, plans: Plans, budget: Budget) -> None:
-        """Serve as many as the budget allows; the next tick begins with the row after the last."""
+    def run(self, turn: Turn, plans: PlanStore, budget: Budget) -> None:
+        """Serve as many as the budget allows; the next tick begins with the row after the last.
+
+        Args:
+            plans: the store, not its table, which heuristics replace when they make it grow.
+        """
         if not turn.rows or (self._unmet and not (self._ask_heuristics(turn, budget) and budget.left())):
             return
         found = collect_needs(turn.agents.need, turn.rows, self._next_row % turn.rows, self._needs)
@@ -58,11 +62,11 @@ class Serving:
                 self._serve_rows(turn, plans, first, last, budget)
         self._next_row = int(self._needs[found - 1]) + 1 if found else 0
 
-    def _serve_rows(self, turn: Turn, plans: Plans, first: int, last: int, budget: Budget) -> bool:
+    def _serve_rows(self, turn: Turn, plans: PlanStore, first: int, last: int, budget: Budget) -> bool:
         """Serve a unit's rows; True if the situations of some are unknown, which are noted."""
         tables = self._compiled
         unknown, self._cache.wanted_count = serve(
-            turn.agents, turn.things, tables.actions, tables.targets, plans, self._cache.entries,
+            turn.agents, turn.things, tables.actions, tables.targets, plans.table, self._cache.entries,
             self._needs, first, last, self._scopes.default_plan,
             self._cache.wanted, self._cache.wanted_count, self._unknown,
             turn.now_ms, turn.now_s, self._counters, self._life,

@@ -52,6 +52,7 @@ class Action(esper.Processor):
         if self._tasks:
             self._cancel_ended()
         if not n:
+            sim.events = no_events(0)
             return
         cool_down(agents.f, tables.cooldown_columns, n, dt)
         if tables.resolvers:

@@ -721,3 +721,24 @@ def test_what_failed_after_a_while_is_tried_again_at_once(start: Start) -> None:
         sim.tick()
         idle += "wait self" in steps(sim, hunter) and sim.agents.state[hunter.row] == Status.RUNNING
     assert idle == 0 and hare.hp < 10_000
+
+
+def test_more_plans_in_one_tick_than_the_store_has_room_for_reach_their_agents(simulate: Simulate) -> None:
+    """The heuristics of one tick make the store's arrays grow while rows are being served from them."""
+    domain = Domain("many", ["unit"])
+    number = 700
+    for name, buckets in (("mood", 28), ("whim", 25)):
+        domain.column(name)
+        words, edges = [str(i) for i in range(buckets)], [i + 0.5 for i in range(buckets - 1)]
+        domain.feature(f"{name}_felt", column=name, edges=edges, words=words, hysteresis=0)
+    domain.place("north", 0, 1000)
+    domain.stock("approach", name="go", targets=["north"], speed=1)
+    domain.heuristic("unit")(lambda s: f"go north {1 + (s.mood_felt * 25 + s.whim_felt) / 100:g}")
+    sim = simulate(domain)
+    agents = sim.spawn_many("unit", number, mood=[i // 25 for i in range(number)], whim=[i % 25 for i in range(number)])
+    sim.tick()
+    for i, agent in enumerate(agents):
+        assert steps(sim, agent) == ["go north"]
+        [step] = sim.planner.plans[int(sim.agents.plan[agent.row])].steps
+        assert step.seconds == pytest.approx(1 + i / 100)
+        assert Status(int(sim.agents.state[agent.row])) is Status.RUNNING

@@ -28,6 +28,6 @@ def play(tmp_path: Path) -> Callable[..., Outcome]:
                 look(view)
 
         chosen = {"headless": True, "paced": False, "model": "none", **options}
-        return run_demo(Options(seconds=seconds, keys=keys, watch=watch, **chosen))  # type: ignore[arg-type]
+        return run_demo(Options(seconds=seconds, keys=keys, watch=watch, **chosen))  # type: ignore[arg-type]  # options by name
 
     return run

@@ -37,7 +37,7 @@ RUN = {
 
 @pytest.fixture(params=["openai", "ollama"])
 def kind(request: pytest.FixtureRequest) -> Kind:
-    return request.param  # type: ignore[no-any-return]
+    return request.param  # type: ignore[no-any-return]  # pytest types params as Any
 
 
 async def model_at(kind: Kind, url: str, key: str | None = None, max_in_flight: int = 1) -> Model:
