@@ -45,12 +45,6 @@ class Lane:
         with self._change, suppress(ValueError):
             self._background.remove(work)
 
-    @property
-    def waiting(self) -> int:
-        """How much background work there is, the one in hand included."""
-        with self._change:
-            return len(self._background)
-
     def call_in_loop(self, function: Callable[..., object], *arguments: object) -> None:
         """From the lane's thread: have the event loop call ``function`` soon, unless it was closed."""
         with suppress(RuntimeError):

@@ -279,7 +279,7 @@ def test_a_mistake_of_ours_in_a_calibration_is_said_and_leaves_nobody_waiting(
     async def play() -> None:
         model = Embedded(Llama(engine, tokenise), store, lambda text: None)
         assert await refused(model, meadow, meadow.scope()) == "calibrating"
-        await until(lambda: model._lane.waiting == 0)
+        await until(lambda: len(model._lane._background) == 0)
         assert await refused(model, meadow, meadow.scope()) == "gateway_error"
 
     anyio.run(play)
@@ -299,10 +299,10 @@ def test_however_many_roles_ask_each_has_one_calibration_and_those_forgotten_hav
         for _ in range(3):
             for number in range(12):
                 await refused(model, meadow, role(meadow, f"number {number}"))
-        assert model._lane.waiting == 5
+        assert len(model._lane._background) == 5
         assert {scope.role for scope in model._known} == {"first", *(f"number {n}" for n in (8, 9, 10, 11))}
         engine.go_on.set()
-        await until(lambda: model._lane.waiting == 0)
+        await until(lambda: len(model._lane._background) == 0)
 
     anyio.run(play)
     assert len(engine.prompts) == 5 * 6 * 2
@@ -318,7 +318,7 @@ def test_a_scope_that_is_calibrated_is_answered_while_another_one_is_not(
         for file in kept(tmp_path):  # or a role that can do the same would need no calibration
             file.unlink()
         await refused(model, meadow, role(meadow, "new"))
-        while model._lane.waiting:
+        while len(model._lane._background):
             await model.choose(meadow.vocabulary, meadow.scope("I am known."), 1, OPTIONS)
         turns = ["I am known." not in prompt for prompt in engine.prompts[before:] if prompt.endswith("is to ")]
         assert turns.count(True) == 6 and turns.count(False) >= 5
