@@ -19,6 +19,7 @@ from .compiled import Compiled, compile_domain
 from .domain import Domain
 from .errors import DomainError
 from .examples import with_examples
+from .frames import keep_freed_memory
 from .gateway import Gateway, ModelSpec
 from .kernels.columns import NEED_ORDER, Agents, Things, no_events
 from .membership import World
@@ -70,6 +71,7 @@ class Simulation:
         line_of_sight: SightHook | None = None,
         pipeline: Sequence[type[esper.Processor]] | None = None,
     ) -> None:
+        keep_freed_memory()
         self.domain = domain
         self.settings = settings or Settings()
         self._world = World(world)
@@ -91,6 +93,8 @@ class Simulation:
         self.tick_started_s = 0.0
         self.events = no_events(0)
         """What agents did to others and to things in the last tick, in row order; shape (events,) each."""
+        self.looking: NDArray[np.int64] = np.arange(0)
+        """The rows of the agents that look around in this tick, rising. The first system of a tick writes it."""
         self._columns: Agents | None = None
         self._in_tick = False
         self._population = Population(self.compiled, self.settings.capacity, self._world)

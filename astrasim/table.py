@@ -52,6 +52,7 @@ class Table:
     b: NDArray[np.uint8]
     kind: NDArray[np.int16]
     uid: NDArray[np.int64]
+    due: NDArray[np.uint8]
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class Table:
         self.float_index = {name: i for i, name in enumerate(floats)}
         self.reference_index = {name: i for i, name in enumerate(references)}
         self.defaults = np.array(list(floats.values()), dtype=np.float32)
-        self.fixed: tuple[Fixed, ...] = (("kind", np.int16, 0), ("uid", np.int64, 0), *fixed)
+        self.fixed: tuple[Fixed, ...] = (("kind", np.int16, 0), ("uid", np.int64, 0), ("due", np.uint8, 1), *fixed)
         self.handles: list[Handle] = []
         self.count = 0
         self.kind_names: tuple[str, ...] = ()
@@ -186,6 +187,7 @@ class Table:
         if len(holes):
             for array in self._arrays():
                 array[..., holes] = array[..., movers]
+            self.due[holes] = 1  # the turn to look may have passed this row already
             for hole, mover in zip(holes.tolist(), movers.tolist(), strict=True):
                 handles[hole] = handle = handles[mover]
                 handle._row = hole

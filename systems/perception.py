@@ -6,10 +6,12 @@ from time import perf_counter
 
 import esper
 import numpy as np
+from numpy.typing import NDArray
 
 from astrasim.errors import ActionError
 from astrasim.kernels.moving import sight
 from astrasim.kernels.perceiving import look
+from astrasim.kernels.turns import LARGE, TOGETHER, take_turns
 from astrasim.simulation import Simulation
 
 
@@ -18,6 +20,8 @@ class Perception(esper.Processor):
 
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
+        self._rows: NDArray[np.int64] = np.arange(0)
+        self._turn: NDArray[np.uint8] = np.ones(0, np.uint8)
         names = sim.compiled.names
         self._distances = [
             (names.references.index(p.name), names.column(f"{p.name}_distance"))
@@ -33,20 +37,37 @@ class Perception(esper.Processor):
         sim.movement.sync_in(sim)
         if sim.agents.count:
             self._look()
+        else:
+            sim.looking = self._rows[:0]
 
     def _look(self) -> None:
         sim, tables, agents = self._sim, self._sim.compiled, self._sim.agents
-        every, phase = sim.settings.every, sim.ticks
-        observers = agents.f, agents.r, agents.kind, agents.uid, agents.b, agents.count, every, phase
+        turn = self._take_turns()
+        observers = agents.f, agents.r, agents.kind, turn, agents.count
         if len(tables.agent_percepts.radius):
             look(*observers, agents.f, agents.kind, agents.count, True, tables.agent_percepts)
         if len(tables.thing_percepts.radius):
             things = sim.things
             look(*observers, things.f, things.kind, things.count, False, tables.thing_percepts)
-        if every > 1:
+        if sim.settings.every > 1:
             self._forget_the_gone()
         for percept in tables.sights:
             self._see(percept.name)
+
+    def _take_turns(self) -> NDArray[np.uint8]:
+        """Who looks in this tick, as one number a row; their rows are ``sim.looking``."""
+        sim, agents = self._sim, self._sim.agents
+        n, every = agents.count, sim.settings.every
+        if len(self._rows) < n:
+            self._rows, self._turn = np.arange(agents.capacity), np.ones(agents.capacity, np.uint8)
+        if every == 1:
+            agents.due[:] = 0
+            sim.looking = self._rows[:n]
+            return self._turn
+        turn, rows = np.empty(n, np.uint8), np.empty(n, np.int64)
+        together = TOGETHER if agents.capacity >= LARGE else 1
+        sim.looking = rows[: take_turns(agents.due, n, together, every, sim.ticks, turn, rows)]
+        return turn
 
     def _forget_the_gone(self) -> None:
         """What an agent saw some ticks ago may have left since. Then there is no reference, so there is no distance."""

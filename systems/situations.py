@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from astrasim.declarations import Feature
 from astrasim.errors import ActionError
-from astrasim.kernels.situating import UNKNOWN_BUCKET, situate
+from astrasim.kernels.situating import situate
 from astrasim.simulation import Simulation
 from astrasim.views import Rows
 
@@ -20,7 +20,6 @@ class Situations(esper.Processor):
 
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
-        self._rows: NDArray[np.intp] = np.arange(0)
         compiled = sim.compiled
         has = compiled.features.multiplier != 0  # by kind and feature
         self._features = [
@@ -31,11 +30,10 @@ class Situations(esper.Processor):
 
     def process(self, dt: float | None = None) -> None:
         sim, agents = self._sim, self._sim.agents
-        if not agents.count:
+        looking = sim.looking
+        if not len(looking):
             return
-        every, phase = sim.settings.every, sim.ticks
         if self._features:
-            looking = self._looking()
             # A value too large for float32 becomes infinite there, which is as good as it is.
             with np.errstate(over="ignore"):
                 for feature, column, kinds in self._features:
@@ -43,19 +41,9 @@ class Situations(esper.Processor):
                     if len(rows):
                         self._evaluate(feature, column, rows)
         situate(
-            agents.f, agents.b, agents.kind, agents.uid, agents.key, agents.interrupt_key, agents.plan_interrupt_key,
-            agents.need, agents.count, every, phase, sim.compiled.features,
+            agents.f, agents.b, agents.kind, agents.key, agents.interrupt_key, agents.plan_interrupt_key,
+            agents.need, looking, sim.compiled.features,
         )  # fmt: skip
-
-    def _looking(self) -> NDArray[np.intp]:
-        """The rows whose turn it is to look."""
-        sim, agents = self._sim, self._sim.agents
-        n, every = agents.count, sim.settings.every
-        if every == 1:
-            if len(self._rows) < n:
-                self._rows = np.arange(agents.capacity)
-            return self._rows[:n]
-        return np.flatnonzero(((agents.uid[:n] + sim.ticks) % every == 0) | (agents.b[0, :n] == UNKNOWN_BUCKET))
 
     def _evaluate(self, feature: Feature, column: int, rows: NDArray[np.intp]) -> None:
         """Write the feature's column for these rows. Where its code raises, the last value stays."""

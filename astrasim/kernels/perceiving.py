@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from .compiling import float_kernel
 from .grid import EXACT, INFINITY, Cells, Sorted, lay_cells, sort_rows
 from .lanes import LANES, NEVER, best_of, fetch, least_among, nearest_among
-from .situating import is_new
 
 SPAN = 4096
 """After so many candidates an agent looks whether it needs more: ten thousand on one point all see at once that nobody
@@ -207,11 +206,8 @@ def look(
     f: NDArray[np.float32],
     r: NDArray[np.int32],
     kind: NDArray[np.int16],
-    uid: NDArray[np.int64],
-    b: NDArray[np.uint8],
+    turn: NDArray[np.uint8],
     count: int,
-    every: int,
-    phase: int,
     seen_f: NDArray[np.float32],
     seen_kind: NDArray[np.int16],
     seen_count: int,
@@ -220,13 +216,7 @@ def look(
 ) -> None:
     """Sort who looks and what is seen into a grid for each radius, and :func:`perceive`. One call, because a grid that
     passes through Python costs a small game more than the looking.
-
-    It is the turn of every ``every``-th agent, chosen by uid, and of those never looked at (``b``: their buckets).
     """
-    turn = np.ones(count, np.uint8)
-    if every > 1:
-        for i in range(count):
-            turn[i] = (uid[i] + phase) % every == 0 or is_new(b, i)
     groups = int(percepts.group.max()) + 1
     # For a number as it is written numba would compile what is called once more.
     first, one = int(np.int64(0)), int(np.int64(1))

@@ -33,12 +33,6 @@ class FeatureTable(NamedTuple):
 
 
 @njit(cache=True, inline="always")
-def is_new(b: NDArray[np.uint8], i: int) -> bool:
-    """Whether agent ``i`` was never looked at; an agent must not plan for a situation that nobody has seen."""
-    return b[0, i] == UNKNOWN_BUCKET  # the table of buckets has a first row even where there are no features
-
-
-@njit(cache=True, inline="always")
 def _read(
     column: NDArray[Any], rows: NDArray[np.int64], one_by_one: bool, first: int, m: int, to: NDArray[Any]
 ) -> None:
@@ -69,45 +63,30 @@ def situate(
     f: NDArray[np.float32],
     b: NDArray[np.uint8],
     kind: NDArray[np.int16],
-    uid: NDArray[np.int64],
     key: NDArray[np.int64],
     interrupt_key: NDArray[np.int64],
     plan_interrupt_key: NDArray[np.int64],
     need: NDArray[np.uint8],
-    count: int,
-    every: int,
-    phase: int,
+    looking: NDArray[np.int64],
     features: FeatureTable,
 ) -> None:
-    """Write bucket, key and interrupt key of every ``every``-th agent, and flag those whose plan is interrupted.
+    """Write bucket, key and interrupt key of the rows ``looking``, which rise, and flag those whose plan is interrupted.
 
-    Those never looked at (see :func:`is_new`) have their turn at once. A value at an edge or above rises past it; it
+    A value at an edge or above rises past it; it
     falls back only when it is below the edge by more than the feature's hysteresis. One that is no number goes to
     bucket 0.
 
     Goes through the agents in chunks, and through a chunk once for each feature and edge, in loops without branches.
     """
-    sparse = every > 1
-    rows = np.empty(CHUNK, np.int64)
     value, factor = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.int64)
     bucket, rise, fall = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32)
     packed, packed_interrupt = np.empty(CHUNK, np.int64), np.empty(CHUNK, np.int64)
     planned, needs = np.empty(CHUNK, np.int64), np.empty(CHUNK, np.uint8)
-    i = 0
-    while i < count:
-        first, m = i, 0
-        if sparse:
-            while i < count and m < CHUNK:
-                if (uid[i] + phase) % every == 0 or is_new(b, i):
-                    rows[m] = i
-                    m += 1
-                i += 1
-            if m == 0:
-                break
-        else:
-            m = min(CHUNK, count - first)
-            i += m
-        kinds = kind[first:i]
+    for begin in range(0, len(looking), CHUNK):
+        rows = looking[begin : begin + CHUNK]
+        first, m = rows[0], len(rows)
+        sparse = rows[m - 1] - first >= m
+        kinds = kind[first : rows[m - 1] + 1]
         alike = True
         for k in range(len(kinds)):
             alike &= kinds[k] == kinds[0]
@@ -142,14 +121,10 @@ def situate(
                 for k in range(m):
                     packed_interrupt[k] += bucket[k] * factor[k]
             _write(b[q], rows, sparse, first, m, bucket)
-        _read(b[0], rows, sparse, first, m, bucket)
         _read(plan_interrupt_key, rows, sparse, first, m, planned)
         _read(need, rows, sparse, first, m, needs)
         for k in range(m):
-            # Who does not have the first feature has been looked at now all the same.
-            bucket[k] = bucket[k] if bucket[k] != UNKNOWN_BUCKET else np.int32(0)
             needs[k] = NEED_INTERRUPT if (packed_interrupt[k] != planned[k]) & (needs[k] == 0) else needs[k]
-        _write(b[0], rows, sparse, first, m, bucket)
         _write(key, rows, sparse, first, m, packed)
         _write(interrupt_key, rows, sparse, first, m, packed_interrupt)
         _write(need, rows, sparse, first, m, needs)
