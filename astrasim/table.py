@@ -108,6 +108,7 @@ class Table:
         self._allocate(capacity)
         for new, array in zip(self._arrays(), old, strict=True):
             new[..., :count] = array[..., :count]
+        self.due[:] = 1
         # Whoever kept one of the old arrays would write into nowhere: let that raise instead.
         for array in [*old, *old_views, *(view for ref in self._views if (view := ref()) is not None)]:
             array.flags.writeable = False

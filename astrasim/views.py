@@ -34,8 +34,8 @@ class Rows:
         return len(self.index)
 
     def __getattr__(self, name: str) -> NDArray[Any]:
-        values = self._column(name)[self._part]
-        return values if self._part is self.index else values.copy()
+        column = self._column(name)
+        return column.take(self.index) if self._part is self.index else column[self._part].copy()
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._column(name)[self._part] = value

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from astrasim.errors import ActionError
 from astrasim.kernels.moving import sight
 from astrasim.kernels.perceiving import look
-from astrasim.kernels.turns import LARGE, TOGETHER, take_turns
+from astrasim.kernels.turns import rows_together, take_turns
 from astrasim.simulation import Simulation
 
 
@@ -65,7 +65,7 @@ class Perception(esper.Processor):
             sim.looking = self._rows[:n]
             return self._turn
         turn, rows = np.empty(n, np.uint8), np.empty(n, np.int64)
-        together = TOGETHER if agents.capacity >= LARGE else 1
+        together = rows_together(agents.capacity)
         sim.looking = rows[: take_turns(agents.due, n, together, every, sim.ticks, turn, rows)]
         return turn
 

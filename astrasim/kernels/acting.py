@@ -55,9 +55,11 @@ from .columns import (
     Y,
 )
 from .compiling import float_kernel, kernel
+from .lanes import fetch
 from .planning import begin_plan, end_life, is_legal
 
 WANDER_PERIOD_S = 2.0
+AHEAD = 16
 ROUNDING_S = 1e-4
 AT_ONCE_S = 0.1
 """A plan that failed within so long (no step may last shorter) and a tick of its beginning failed at once."""
@@ -99,6 +101,12 @@ def act(
     dt32 = np.float32(dt)
     emitted = listed = 0
     for i in range(count):
+        if i + AHEAD < count:  # whoever is the target there is anywhere, and the processor cannot guess where
+            ahead = plans.target[agents.plan[i + AHEAD], agents.step[i + AHEAD]]
+            j = r[targets.index[ahead], i + AHEAD] if targets.sort[ahead] == AT_AGENT else -1
+            if j >= 0:
+                fetch(f, np.int64(X * f.shape[1] + j))
+                fetch(f, np.int64(Y * f.shape[1] + j))
         plan, step = agents.plan[i], agents.step[i]
         a, t = plans.action[plan, step], plans.target[plan, step]
         x, y = f[X, i], f[Y, i]

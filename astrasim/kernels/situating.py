@@ -41,7 +41,9 @@ def _read(
         for k in range(m):
             to[k] = column[rows[k]]
     else:
-        to[:m] = column[first : first + m]
+        part = column[first : first + m]  # numba copies a slice one by one
+        for k in range(m):
+            to[k] = part[k]
 
 
 @njit(cache=True, inline="always")
@@ -70,16 +72,15 @@ def situate(
     looking: NDArray[np.int64],
     features: FeatureTable,
 ) -> None:
-    """Write bucket, key and interrupt key of the rows ``looking``, which rise, and flag those whose plan is interrupted.
+    """Write bucket, key and interrupt key of the agents ``looking``, and flag those whose plan is interrupted.
 
-    A value at an edge or above rises past it; it
-    falls back only when it is below the edge by more than the feature's hysteresis. One that is no number goes to
-    bucket 0.
+    ``looking`` are rows, and rise. A value at an edge or above rises past it; it falls back only when it is below the
+    edge by more than the feature's hysteresis. One that is no number goes to bucket 0.
 
     Goes through the agents in chunks, and through a chunk once for each feature and edge, in loops without branches.
     """
     value, factor = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.int64)
-    bucket, rise, fall = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32)
+    bucket, rise, fall = np.empty(CHUNK, np.uint8), np.empty(CHUNK, np.uint8), np.empty(CHUNK, np.uint8)
     packed, packed_interrupt = np.empty(CHUNK, np.int64), np.empty(CHUNK, np.int64)
     planned, needs = np.empty(CHUNK, np.int64), np.empty(CHUNK, np.uint8)
     for begin in range(0, len(looking), CHUNK):
@@ -105,7 +106,7 @@ def situate(
             _read(b[q], rows, sparse, first, m, bucket)
             rise[:m] = 0
             fall[:m] = 0
-            last = np.int32(features.edge_count[q])
+            last = np.uint8(features.edge_count[q])
             for e in range(last):
                 edge = features.edges[q, e]
                 low = edge - features.hysteresis[q]
@@ -113,7 +114,7 @@ def situate(
                     rise[k] += value[k] >= edge
                     fall[k] += value[k] >= low
             for k in range(m):
-                before = bucket[k] if bucket[k] <= last else np.int32(0)  # never looked at: it rises from the lowest
+                before = bucket[k] if bucket[k] <= last else np.uint8(0)  # never looked at: it rises from the lowest
                 new = min(max(before, rise[k]), fall[k])
                 packed[k] += new * factor[k]
                 bucket[k] = new if factor[k] != 0 else bucket[k]

@@ -7,11 +7,14 @@ from numpy.typing import NDArray
 
 from .compiling import kernel
 
-TOGETHER = 256
-"""Rows of a large table take their turn in runs of so many: what one looking agent's columns are in, a line of memory, is
-then all of such as look. Singly, four in five of the numbers fetched would be of agents that do not."""
-LARGE = 16384
-"""Below so many rows of capacity the turns go round row by row: the cost of plain Python features is even then."""
+RUNS, LONGEST_RUN = 64, 1024
+"""The rows of a table take turns in so many runs, none longer than that. Of each line of memory fetched for one row its
+neighbours can then use the rest, and yet what looking costs is spread evenly over the ticks."""
+
+
+def rows_together(capacity: int) -> int:
+    """How many rows look together in a table of this capacity. It changes when a table grows only."""
+    return max(1, min(capacity // RUNS, LONGEST_RUN))
 
 
 @kernel
@@ -22,7 +25,8 @@ def take_turns(
     """Write to ``turn[:count]`` whose turn it is, and their rows, rising, to ``rows``; returns how many there are.
 
     The turn goes round the rows in ``every`` ticks, ``together`` rows at a time. Who is ``due`` does not wait for it:
-    the new, and those whose row is not the one that they had. So no percept is older than ``every`` ticks.
+    the new, those whose row is not the one that they had, all after the table grew. So no percept is older than
+    ``every`` ticks.
     """
     found = 0
     slot = phase % every
