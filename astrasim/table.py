@@ -71,6 +71,8 @@ class Table:
         self.fixed: tuple[Fixed, ...] = (("kind", np.int16, 0), ("uid", np.int64, 0), ("due", np.uint8, 1), *fixed)
         self.handles: list[Handle] = []
         self.count = 0
+        self.departures = 0
+        """How many rows were ever removed."""
         self.kind_names: tuple[str, ...] = ()
         self.refers_to: list[Table] = []
         """For each reference column, the table that its rows are of."""
@@ -180,6 +182,7 @@ class Table:
         if not len(gone):
             return
         before, after = self.count, self.count - len(gone)
+        self.departures += len(gone)
         holes = gone[gone < after]
         movers = np.setdiff1d(np.arange(after, before), gone[gone >= after], assume_unique=True)
         handles, names = self.handles, self.kind_names

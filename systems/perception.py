@@ -22,9 +22,14 @@ class Perception(esper.Processor):
         self._sim = sim
         self._rows: NDArray[np.int64] = np.arange(0)
         self._turn: NDArray[np.uint8] = np.ones(0, np.uint8)
+        self._departures = 0
         names = sim.compiled.names
-        self._distances = [
-            (names.references.index(p.name), names.column(f"{p.name}_distance"))
+        self._seen = [
+            (
+                names.references.index(p.name),
+                names.column(f"{p.name}_distance"),
+                names.column(f"{p.name}_visible") if p.line_of_sight else None,
+            )
             for p in sim.domain.declared.percepts.values()
             if not p.counts
         ]
@@ -49,8 +54,11 @@ class Perception(esper.Processor):
         if len(tables.thing_percepts.radius):
             things = sim.things
             look(*observers, things.f, things.kind, things.count, False, tables.thing_percepts)
-        if sim.settings.every > 1:
-            self._forget_the_gone()
+        departures = agents.departures + sim.things.departures
+        if departures != self._departures:
+            self._departures = departures
+            if sim.settings.every > 1:  # else all have just looked
+                self._forget_the_gone()
         for percept in tables.sights:
             self._see(percept.name)
 
@@ -72,9 +80,11 @@ class Perception(esper.Processor):
     def _forget_the_gone(self) -> None:
         """What an agent saw some ticks ago may have left since. Then there is no reference, so there is no distance."""
         agents = self._sim.agents
-        for reference, distance in self._distances:
+        for reference, distance, visible in self._seen:
             nobody = agents.r[reference, : agents.count] < 0
             np.copyto(agents.f[distance, : agents.count], np.inf, where=nobody)
+            if visible is not None:
+                np.copyto(agents.f[visible, : agents.count], 0, where=nobody)
 
     def _see(self, name: str) -> None:
         sim, agents = self._sim, self._sim.agents
@@ -82,11 +92,11 @@ class Perception(esper.Processor):
         seen = agents.refers_to[agents.reference_index[name]]
         visible = agents.float_index[f"{name}_visible"]
         if sim.line_of_sight is None:
-            sight(agents.f, seen.f, reference, agents.count, visible, sim.obstacles.blocked, sim.obstacles.cell)
+            sight(agents.f, seen.f, reference, sim.looking, visible, sim.obstacles.blocked, sim.obstacles.cell)
             return
-        rows = np.flatnonzero(reference[: agents.count] >= 0)
+        rows = sim.looking[reference[sim.looking] >= 0]
         others = reference[rows]
-        agents.f[visible, : agents.count] = 0
+        agents.f[visible][sim.looking] = 0
         if not len(rows):
             return
         try:

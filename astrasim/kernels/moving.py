@@ -43,15 +43,15 @@ def _is_blocked(blocked: NDArray[np.uint8], cell: float, x: float, y: float) -> 
 
 @njit(cache=True)
 def sight(
-    f: NDArray[np.float32], seen_f: NDArray[np.float32], reference: NDArray[np.int32], count: int, visible: int,
-    blocked: NDArray[np.uint8], cell: float,
+    f: NDArray[np.float32], seen_f: NDArray[np.float32], reference: NDArray[np.int32], looking: NDArray[np.int64],
+    visible: int, blocked: NDArray[np.uint8], cell: float,
 ) -> None:  # fmt: skip
-    """Write to float column ``visible`` whether no blocked cell lies between each agent and what it refers to.
+    """Write to float column ``visible`` whether no blocked cell lies between the agents ``looking`` and what each sees.
 
     Walks the cells on the way (Amanatides and Woo, "A fast voxel traversal algorithm for ray tracing", 1987). The two
     end cells do not block: who stands in cover sees out of it.
     """
-    for i in range(count):
+    for i in looking:
         j = reference[i]
         if j < 0:
             f[visible, i] = 0
