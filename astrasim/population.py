@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +41,18 @@ AGENT_FIXED: tuple[Fixed, ...] = (
 )
 
 
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """No garbage collection meanwhile."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 class _Sort(NamedTuple):
     """Agents, or things."""
 
@@ -68,25 +83,24 @@ class Population:
             DomainError: for a column that does not exist, or a value or number that does not fit.
             WorldError: if the world is closed or gone.
         """
-        if not isinstance(number, int | np.integer) or number < 0:
-            raise DomainError(f"number={number!r} of agents must be a whole number of at least 0")
         values = {**self._domain.kinds[kind], **values}
         values.setdefault("home_x", values.get("x", 0.0))
         values.setdefault("home_y", values.get("y", 0.0))
-        return self._add(self._agents, kind, int(number), values)
+        return self._add(self._agents, kind, number, values)
 
-    def add_thing(self, kind: str, values: dict[str, Any]) -> Thing:
-        """A new thing. Errors as ``add_agents``."""
+    def add_things(self, kind: str, number: int, values: dict[str, Any]) -> slice:
+        """``number`` new things; returns their rows. Errors as ``add_agents``."""
         things = self._domain.declared.things
         if kind not in things:
             known = ", ".join(things) or "none: declare one with domain.thing(...)"
             raise DomainError(f"no thing {kind!r}; there are: {known}")
-        handle = self.things.handles[self._add(self._things, kind, 1, {**things[kind], **values}).start]
-        assert isinstance(handle, Thing)
-        return handle
+        return self._add(self._things, kind, number, {**things[kind], **values})
 
     def _add(self, sort: _Sort, kind: str, number: int, values: dict[str, Any]) -> slice:
-        with self._world.open():
+        if not isinstance(number, int | np.integer) or number < 0:
+            raise DomainError(f"number={number!r} of {sort.table.what}s must be a whole number of at least 0")
+        # Nothing that is made here is garbage: to collect meanwhile doubles what it takes.
+        with self._world.open(), no_collection():
             handles = [sort.handle(0) for _ in range(number)]
             rows = sort.table.add(handles, sort.table.kind_names.index(kind), values)
             sort.members.add(handles)

@@ -201,8 +201,12 @@ class Simulation:
 
     def add_thing(self, kind: str, x: float = 0.0, y: float = 0.0, **columns: float) -> Thing:
         """A new thing at (x, y). Errors as ``spawn``."""
+        return self.add_things(kind, 1, x=x, y=y, **columns)[0]
+
+    def add_things(self, kind: str, number: int, **columns: Any) -> list[Thing]:
+        """``number`` new things; a column's value is one number or an array of shape (number,). Errors as ``spawn``."""
         self._make_way()
-        return self._population.add_thing(kind, {"x": x, "y": y, **columns})
+        return cast("list[Thing]", self.things.handles[self._population.add_things(kind, number, columns)])
 
     def _make_way(self) -> None:
         """Reuse the rows of the dead rather than grow, unless a system is at work on rows right now."""
