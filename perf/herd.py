@@ -208,7 +208,7 @@ class Seasons(esper.Processor):
         for row in rotten[: max(0, len(rotten) - self._tufts // 4)].tolist():
             sim.remove(things.handles[row])
 
-    def _anywhere(self, number: int) -> dict[str, NDArray[np.float64]]:
+    def _anywhere(self, number: int) -> dict[str, Any]:
         assert self._sim.domain.size is not None
         width, height = self._sim.domain.size
         return {"x": self._sim.rng.uniform(0, width, number), "y": self._sim.rng.uniform(0, height, number)}

@@ -52,7 +52,7 @@ def savanna() -> Iterator[Savanna]:
             plans, agents = sim.planner.plans.table, sim.agents
             done.update(names[a] for a in plans.action[agents.plan, agents.step].tolist())
         seasons = esper.get_processor(Seasons)
-    assert seasons is not None
+    assert isinstance(seasons, Seasons)
     yield Savanna(sim, done, census.numbers, seasons.deaths)
     sim.close()
 
