@@ -156,11 +156,13 @@ class Membership:
         set.update(watched, entities)
         watched.touched.difference_update(entities)
 
-    def delete(self, handle: Handle) -> None:
-        """Have esper delete the handle's entity, as ``esper.delete_entity`` does, if it still carries the handle."""
-        components = esper._entities.get(handle.entity)
-        if components is not None and components.get(self._type) is handle:
-            esper.delete_entity(handle.entity)
+    def delete(self, handles: Iterable[Handle]) -> None:
+        """Have esper delete the handles' entities, as ``esper.delete_entity`` does, if they still carry the handles."""
+        delete, theirs, component_type = esper.delete_entity, esper._entities, self._type
+        for handle in handles:
+            components = theirs.get(handle.entity)
+            if components is not None and components.get(component_type) is handle:
+                delete(handle.entity)
 
     def delete_all(self) -> None:
         """Delete every entity that carries one of these handles, at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -106,21 +106,20 @@ class Population:
             sort.members.add(handles)
             return rows
 
-    def delete(self, handle: Handle) -> None:
-        """Have esper delete the entity of a live handle, as ``esper.delete_entity`` does. No world, no entity: no harm.
+    def delete(self, handles: Iterable[Handle]) -> None:
+        """Have esper delete the entities of the live ones, as ``esper.delete_entity`` does. No world: no harm.
 
         Raises:
-            WorldError: if it is not of this population.
+            WorldError: if one is not of this population. None is deleted then.
         """
-        table = handle._table
-        if table is not self.agents and table is not self.things:
-            raise _foreign(handle)
-        members = self._agents.members if table is self.agents else self._things.members
-        if self._world.is_current:  # as in every tick, where ten thousand may die at once
-            members.delete(handle)
-        elif self._world.exists:
+        live = [handle for handle in handles if handle._row >= 0]
+        agents, things = ([h for h in live if h._table is table] for table in (self.agents, self.things))
+        if len(agents) + len(things) < len(live):
+            raise _foreign(next(h for h in live if h._table not in (self.agents, self.things)))
+        if live and self._world.exists:
             with inside(self._world.name):
-                members.delete(handle)
+                self._agents.members.delete(agents)
+                self._things.members.delete(things)
 
     def row_of(self, agent: Handle) -> int:
         """The row of an agent.

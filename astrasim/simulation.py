@@ -213,14 +213,13 @@ class Simulation:
         if not self._in_tick:
             self.notice_deletions()
 
-    def remove(self, handle: Handle) -> None:
-        """Delete an agent or a thing, as ``esper.delete_entity`` does: gone from the next tick on. Twice: no harm.
+    def remove(self, *handles: Handle) -> None:
+        """Delete agents and things, as ``esper.delete_entity`` does: gone from the next tick on. Twice: no harm.
 
         Raises:
-            WorldError: if it is of another simulation.
+            WorldError: if one is of another simulation. None is deleted then.
         """
-        if handle.alive:
-            self._population.delete(handle)
+        self._population.delete(handles)
 
     def notice_deletions(self) -> None:
         """Drop the rows of all that left the esper world. The first system of each tick calls it."""

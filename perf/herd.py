@@ -193,8 +193,7 @@ class Seasons(esper.Processor):
         kinds = sim.agents.kind[dead]
         left = dead[::2]
         sim.add_things("carcass", len(left), x=sim.agents.x[left], y=sim.agents.y[left])
-        for handle in [sim.agents.handles[row] for row in dead.tolist()]:
-            sim.remove(handle)
+        sim.remove(*[sim.agents.handles[row] for row in dead.tolist()])
         for number, kind in enumerate(sim.domain.kinds):
             if born := int(np.count_nonzero(kinds == number)):
                 sim.spawn_many(kind, born, **self._anywhere(born))
@@ -205,8 +204,7 @@ class Seasons(esper.Processor):
         if missing > 0:
             sim.add_things("grass", missing, **self._anywhere(missing))
         rotten = np.flatnonzero(things.kind != self._grass)
-        for row in rotten[: max(0, len(rotten) - self._tufts // 4)].tolist():
-            sim.remove(things.handles[row])
+        sim.remove(*[things.handles[row] for row in rotten[: max(0, len(rotten) - self._tufts // 4)].tolist()])
 
     def _anywhere(self, number: int) -> dict[str, Any]:
         assert self._sim.domain.size is not None

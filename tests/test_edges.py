@@ -131,8 +131,7 @@ def test_all_die_and_others_come(simulate: Simulate, field: Domain) -> None:
     for _ in range(5):
         sim.tick()
     old = sim.agents.handles.copy()
-    for agent in old:
-        sim.remove(agent)
+    sim.remove(*old)
     sim.tick()
     assert sim.agents.count == 0 and not any(agent.alive for agent in old)
     sim.tick()

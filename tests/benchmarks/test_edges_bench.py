@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
 from astrasim import Settings, Simulation
@@ -40,8 +39,7 @@ def test_frames_in_which_agents_come_and_go(benchmark: Any, agents: int, share: 
 
     def change(frame: int) -> None:
         handles = sim.agents.handles
-        for row in np.unique(sim.rng.integers(0, agents, leaving)).tolist():
-            sim.remove(handles[row])
+        sim.remove(*[handles[row] for row in sim.rng.integers(0, agents, leaving).tolist()])
         sim.tick()
         born = agents - sim.agents.count
         sim.spawn_many(
