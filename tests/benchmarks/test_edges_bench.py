@@ -1,4 +1,4 @@
-"""What the edges cost: everybody on one point, and agents that come and go in every tick (run with --benchmark-only)."""
+"""What the edges cost: all on one point, and agents that come and go in every tick (run with --benchmark-only)."""
 
 from __future__ import annotations
 
