@@ -13,6 +13,7 @@ import pytest
 from astrasim import Settings, Simulation
 from astrasim.membership import inside
 from astrasim.perf.herd import Seasons, build_herd, make_herd, numbers_of
+from astrasim.perf.stress import Run, measure
 
 AGENTS = 800
 
@@ -90,3 +91,8 @@ def test_a_herd_may_be_small(agents: int) -> None:
     for _ in range(30):
         sim.tick()
     sim.close()
+
+
+def test_it_can_be_measured_as_the_arena_can() -> None:
+    figures = measure(Run(agents=60, frames=30, model="none", workload="herd"))
+    assert (figures["workload"], figures["agents"], figures["frames"]) == ("herd", 60, 30)
