@@ -60,6 +60,7 @@ def stress(
     rate: Annotated[float, typer.Option(min=0, help="Requests a second, at most.")] = 20.0,
     budget_ms: Annotated[float, typer.Option(min=0, help="Planning budget a tick, milliseconds.")] = 2.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    workload: Annotated[str, typer.Option(help="arena (two teams), or herd (three kinds, food, rocks)")] = "arena",
     stub_latency_ms: Annotated[str, typer.Option(help="The stub's latency, LOW:HIGH in milliseconds.")] = "100:500",
     fault: Annotated[str, typer.Option(help="none; half-way, kill or stop (for ten seconds) the gateway.")] = "none",
     control: Annotated[
@@ -67,14 +68,14 @@ def stress(
     ] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure one capacity run of the arena at 60 FPS."""
+    """Measure one capacity run at 60 FPS."""
     perf = _load("perf", "stress")
     low, _, high = stub_latency_ms.partition(":")
     try:
         latency_ms = (float(low), float(high or low))
     except ValueError:
         raise typer.BadParameter(f"{stub_latency_ms!r} is not LOW:HIGH in milliseconds, such as 100:500") from None
-    run = perf.Run(agents, every, frames, model, rate, budget_ms, seed, latency_ms, fault)
+    run = perf.Run(agents, every, frames, model, rate, budget_ms, seed, latency_ms, fault, workload)
     with _err.status("starting") as status:
         figures = perf.measure(run, status.update)
         if control:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +41,18 @@ AGENT_FIXED: tuple[Fixed, ...] = (
 )
 
 
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """No garbage collection meanwhile."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 class _Sort(NamedTuple):
     """Agents, or things."""
 
@@ -68,45 +83,43 @@ class Population:
             DomainError: for a column that does not exist, or a value or number that does not fit.
             WorldError: if the world is closed or gone.
         """
-        if not isinstance(number, int | np.integer) or number < 0:
-            raise DomainError(f"number={number!r} of agents must be a whole number of at least 0")
         values = {**self._domain.kinds[kind], **values}
         values.setdefault("home_x", values.get("x", 0.0))
         values.setdefault("home_y", values.get("y", 0.0))
-        return self._add(self._agents, kind, int(number), values)
+        return self._add(self._agents, kind, number, values)
 
-    def add_thing(self, kind: str, values: dict[str, Any]) -> Thing:
-        """A new thing. Errors as ``add_agents``."""
+    def add_things(self, kind: str, number: int, values: dict[str, Any]) -> slice:
+        """``number`` new things; returns their rows. Errors as ``add_agents``."""
         things = self._domain.declared.things
         if kind not in things:
             known = ", ".join(things) or "none: declare one with domain.thing(...)"
             raise DomainError(f"no thing {kind!r}; there are: {known}")
-        handle = self.things.handles[self._add(self._things, kind, 1, {**things[kind], **values}).start]
-        assert isinstance(handle, Thing)
-        return handle
+        return self._add(self._things, kind, number, {**things[kind], **values})
 
     def _add(self, sort: _Sort, kind: str, number: int, values: dict[str, Any]) -> slice:
-        with self._world.open():
+        if not isinstance(number, int | np.integer) or number < 0:
+            raise DomainError(f"number={number!r} of {sort.table.what}s must be a whole number of at least 0")
+        # Nothing that is made here is garbage: to collect meanwhile doubles what it takes.
+        with self._world.open(), no_collection():
             handles = [sort.handle(0) for _ in range(number)]
             rows = sort.table.add(handles, sort.table.kind_names.index(kind), values)
             sort.members.add(handles)
             return rows
 
-    def delete(self, handle: Handle) -> None:
-        """Have esper delete the entity of a live handle, as ``esper.delete_entity`` does. No world, no entity: no harm.
+    def delete(self, handles: Iterable[Handle]) -> None:
+        """Have esper delete the entities of the live ones, as ``esper.delete_entity`` does. No world: no harm.
 
         Raises:
-            WorldError: if it is not of this population.
+            WorldError: if one is not of this population. None is deleted then.
         """
-        table = handle._table
-        if table is not self.agents and table is not self.things:
-            raise _foreign(handle)
-        members = self._agents.members if table is self.agents else self._things.members
-        if self._world.is_current:  # as in every tick, where ten thousand may die at once
-            members.delete(handle)
-        elif self._world.exists:
+        live = [handle for handle in handles if handle._row >= 0]
+        agents, things = ([h for h in live if h._table is table] for table in (self.agents, self.things))
+        if len(agents) + len(things) < len(live):
+            raise _foreign(next(h for h in live if h._table not in (self.agents, self.things)))
+        if live and self._world.exists:
             with inside(self._world.name):
-                members.delete(handle)
+                self._agents.members.delete(agents)
+                self._things.members.delete(things)
 
     def row_of(self, agent: Handle) -> int:
         """The row of an agent.

@@ -205,22 +205,25 @@ class Simulation:
 
     def add_thing(self, kind: str, x: float = 0.0, y: float = 0.0, **columns: float) -> Thing:
         """A new thing at (x, y). Errors as ``spawn``."""
+        return self.add_things(kind, 1, x=x, y=y, **columns)[0]
+
+    def add_things(self, kind: str, number: int, **columns: Any) -> list[Thing]:
+        """``number`` new things; a column's value is one number or an array of shape (number,). Errors as ``spawn``."""
         self._make_way()
-        return self._population.add_thing(kind, {"x": x, "y": y, **columns})
+        return cast("list[Thing]", self.things.handles[self._population.add_things(kind, number, columns)])
 
     def _make_way(self) -> None:
         """Reuse the rows of the dead rather than grow, unless a system is at work on rows right now."""
         if not self._in_tick:
             self.notice_deletions()
 
-    def remove(self, handle: Handle) -> None:
-        """Delete an agent or a thing, as ``esper.delete_entity`` does: gone from the next tick on. Twice: no harm.
+    def remove(self, *handles: Handle) -> None:
+        """Delete agents and things, as ``esper.delete_entity`` does: gone from the next tick on. Twice: no harm.
 
         Raises:
-            WorldError: if it is of another simulation.
+            WorldError: if one is of another simulation. None is deleted then.
         """
-        if handle.alive:
-            self._population.delete(handle)
+        self._population.delete(handles)
 
     def notice_deletions(self) -> None:
         """Drop the rows of all that left the esper world. The first system of each tick calls it."""

@@ -51,7 +51,8 @@ ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
 def show(figures: Figures, console: Console) -> None:
     """Print a run, and beside it its control if there is one."""
     runs = [figures, *([figures["control"]] if "control" in figures else [])]
-    table = Table(title=f"{figures['agents']} agents, each perceiving every {figures['every']} ticks, nothing drawn")
+    title = f"{figures['workload']}: {figures['agents']} agents, each perceiving every {figures['every']} ticks"
+    table = Table(title=f"{title}, nothing drawn")
     table.add_column("")
     for run in runs:
         fault = run["settings"]["fault"]

@@ -1,8 +1,9 @@
-"""What a small game costs: 20 agents whose features, actions and heuristics are all plain Python over handles.
+"""What a small game costs: 20 or 200 agents whose features, actions and heuristics are all plain Python over handles.
 
-    python -m astrasim.perf.small_game
+    python -m astrasim.perf.small_game [--agents 20 200]
 
-prints milliseconds a tick (paced at 60 Hz, no model) and the seconds from starting Python to the first tick's end.
+prints milliseconds a tick (paced at 60 Hz, no model), the memory of the whole process, and the seconds from starting
+Python to the first tick's end. A larger game has more room: it is no denser.
 """
 
 from __future__ import annotations
@@ -13,18 +14,26 @@ import subprocess
 import sys
 import time
 
+import psutil
+
 from astrasim import Agent, Domain, Settings, Simulation, Situation, Status, run_frames
 
-AGENTS = 20
+AGENTS = (20, 200)
 FIRST_TICK = "first tick done"
 
 
-def make_game() -> Domain:
+def side_of(agents: int) -> float:
+    """The side of the museum: 60 for 20 agents, and as much room for each whatever their number."""
+    return 60 * math.sqrt(agents / 20)
+
+
+def make_game(side: float = 60) -> Domain:
     """Guards walk their round, thieves sneak to the vault; everybody gets tired."""
-    game = Domain("museum", ["guard", "thief"], size=(60, 60))
+    game = Domain("museum", ["guard", "thief"], size=(side, side))
+    middle = side / 2
     game.percept("thief_seen", nearest="thief", seen_by="guard", radius=15)
     game.percept("guard_seen", nearest="guard", seen_by="thief", radius=15)
-    game.place("vault", x=30, y=30)
+    game.place("vault", x=middle, y=middle)
 
     @game.feature(edges=[4, 15], words=["within reach", "close", "nobody there"], interrupt=True)
     def danger(me: Agent) -> float:
@@ -37,7 +46,7 @@ def make_game() -> Domain:
 
     @game.feature(edges=[5, 20], words=["at the vault", "near the vault", "far from the vault"])
     def vault_distance(me: Agent) -> float:
-        return math.hypot(me.x - 30, me.y - 30)
+        return math.hypot(me.x - middle, me.y - middle)
 
     @game.action(targets=["vault", "home"], seconds=4)
     def walk(me: Agent, target: Agent, dt: float) -> Status:
@@ -72,25 +81,28 @@ def make_game() -> Domain:
     return game
 
 
-def play(frames: int) -> str:
-    """Run the game for so many frames and say what a tick cost."""
-    with Simulation(make_game(), Settings(model="none")) as sim:
+def play(agents: int, frames: int) -> str:
+    """Run the game for so many frames and say what a tick cost, and how much memory the process has."""
+    side = side_of(agents)
+    with Simulation(make_game(side), Settings(model="none")) as sim:
         for kind in ("guard", "thief"):
-            for _ in range(AGENTS // 2):
-                sim.spawn(kind, x=sim.rng.uniform(0, 60), y=sim.rng.uniform(0, 60))
+            for _ in range(agents // 2):
+                sim.spawn(kind, x=sim.rng.uniform(0, side), y=sim.rng.uniform(0, side))
         sim.tick()
         print(FIRST_TICK, flush=True)
-        return str(run_frames(lambda _: sim.tick(), frames)) if frames else ""
+        times = run_frames(lambda _: sim.tick(), frames)
+    return f"{times}, {psutil.Process().memory_info().rss / 2**20:.0f} MB"
 
 
-def start_up_s(runs: int) -> list[float]:
+def start_up_s(agents: int, runs: int) -> list[float]:
     """Seconds from starting a Python process to the end of its first tick, once a run."""
     taken = []
     for _ in range(runs):
         begun = time.perf_counter()
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "astrasim.perf.small_game", "--frames", "0"], stdout=subprocess.PIPE, text=True
-        )
+            [sys.executable, "-P", "-m", "astrasim.perf.small_game", "--agents", str(agents), "--frames", "0"],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
         assert child.stdout is not None
         with child.stdout as lines:
             for line in lines:
@@ -103,12 +115,14 @@ def start_up_s(runs: int) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--frames", type=int, default=1800, help="frames to measure; 0: only start up (default: 1800)")
-    frames: int = parser.parse_args().frames
-    result = play(frames)
-    if frames:
-        print(f"{AGENTS} agents in plain Python: {result}")
-        taken = sorted(start_up_s(3))
-        print(f"start-up, three runs: {', '.join(f'{t:.2f}' for t in taken)} s")
+    parser.add_argument("--agents", type=int, nargs="+", default=AGENTS, help="how many (default: 20 200)")
+    arguments = parser.parse_args()
+    for agents in arguments.agents:
+        result = play(agents, arguments.frames)
+        if arguments.frames:
+            print(f"{agents} agents in plain Python: {result}")
+            taken = sorted(start_up_s(agents, 3))
+            print(f"start-up, three runs: {', '.join(f'{t:.2f}' for t in taken)} s")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One capacity run: N agents of the arena, paced at 60 Hz, measured.
+"""One capacity run: N agents of a workload (the arena, the herd), paced at 60 Hz, measured.
 
 The command line is ``astrasim stress``; :func:`measure` is the same for programs.
 """
@@ -20,7 +20,9 @@ from astrasim.frames import PERIOD_MS, FrameTimes, run_frames
 from astrasim.gateway import Gateway, GatewayState
 
 from .arena import build_arena
+from .herd import build_herd
 
+WORKLOADS: dict[str, Callable[[int, Settings], Simulation]] = {"arena": build_arena, "herd": build_herd}
 WARM_UP_FRAMES = 120
 READY_S = 30.0
 FAULTS = ("none", "kill", "stop")
@@ -44,8 +46,11 @@ class Run:
     seed: int = 0
     latency_ms: tuple[float, float] = (100.0, 500.0)
     fault: str = "none"
+    workload: str = "arena"
 
     def __post_init__(self) -> None:
+        if self.workload not in WORKLOADS:
+            raise SettingsError(f"no workload {self.workload!r}; there are: {', '.join(WORKLOADS)}")
         if self.fault not in FAULTS:
             raise SettingsError(f"no fault {self.fault!r}; there are: {', '.join(FAULTS)}")
         if self.fault == "stop" and not hasattr(signal, "SIGSTOP"):
@@ -65,8 +70,8 @@ class Run:
 def measure(run: Run, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Run it and return the figures as one JSON-able object (README lists the fields)."""
     with _model(run) as settings:
-        progress(f"{run.agents} agents, model {run.model}: building the arena")
-        sim = build_arena(run.agents, settings)
+        progress(f"{run.agents} agents, model {run.model}: building the {run.workload}")
+        sim = WORKLOADS[run.workload](run.agents, settings)
         try:
             _wait_for_gateway(sim, progress)
             run_frames(lambda _: sim.tick(), WARM_UP_FRAMES)
@@ -132,6 +137,7 @@ def _figures(run: Run, sim: Simulation, times: FrameTimes) -> dict[str, Any]:
     return measured(sim, times) | {
         "draw": "none",
         "model": run.model,
+        "workload": run.workload,
         "rss_mb": round(psutil.Process().memory_info().rss / 2**20, 1),
         "settings": {
             "rate": run.rate,

@@ -85,8 +85,7 @@ class Action(esper.Processor):
         if before is not None:
             check_transitions(before, agents.state[:n])
         if event_count:
-            for row in np.flatnonzero(things.taken).tolist():
-                sim.remove(sim.things.handles[row])
+            sim.remove(*[sim.things.handles[row] for row in np.flatnonzero(things.taken).tolist()])
 
     # Targets found by the game's code
 

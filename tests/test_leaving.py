@@ -9,7 +9,7 @@ from typing import Any
 import esper
 import pytest
 
-from astrasim import Agent, AgentGone, Domain, Simulation
+from astrasim import Agent, AgentGone, Domain, Simulation, WorldError
 
 DT = 1 / 60
 Simulate = Callable[..., Simulation]
@@ -144,6 +144,20 @@ def test_removing_twice_does_no_harm(simulate: Simulate, meadow: Domain) -> None
     sim.remove(clover)
     sim.tick()
     assert sim.agents.count == sim.things.count == 0
+
+
+def test_many_may_be_removed_at_once_or_none_if_one_is_a_stranger(simulate: Simulate, meadow: Domain) -> None:
+    sim, elsewhere = simulate(meadow), simulate(meadow, world="elsewhere")
+    flock, clover, stranger = sim.spawn_many("sheep", 5), sim.add_thing("clover"), elsewhere.spawn("sheep")
+    with pytest.raises(WorldError, match="no agent of this simulation"):
+        sim.remove(*flock, stranger)
+    sim.tick()
+    assert all(dolly.alive for dolly in flock)
+    sim.remove(*flock[:4], flock[0], clover)
+    sim.remove()
+    sim.tick()
+    assert [dolly.alive for dolly in flock] == [False] * 4 + [True]
+    assert (sim.agents.count, sim.things.count) == (1, 0)
 
 
 def test_removing_what_was_deleted_at_once_does_not_poison_the_next_frame(simulate: Simulate, meadow: Domain) -> None:

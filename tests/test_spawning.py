@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import esper
 import pytest
@@ -49,3 +50,15 @@ def test_a_spawn_that_is_wrong_says_why_and_leaves_no_trace(
 
 def test_spawning_none_is_fine(simulate: Simulate, meadow: Domain) -> None:
     assert simulate(meadow).spawn_many("sheep", 0) == []
+
+
+def test_many_things_may_come_at_once(simulate: Simulate, meadow: Domain) -> None:
+    sim = simulate(meadow)
+    clovers = sim.add_things("clover", 3, x=[1, 2, 3], y=7, amount=9)
+    assert [(clover.x, clover.y, clover.amount) for clover in clovers] == [(1, 7, 9), (2, 7, 9), (3, 7, 9)]
+    assert sim.add_things("clover", 0) == []
+    wrong: list[Any] = [-1, 1.5, "three"]
+    for number in wrong:
+        with pytest.raises(DomainError, match=r"of things must be a whole number of at least 0"):
+            sim.add_things("clover", number)
+    assert sim.things.count == 3

@@ -56,6 +56,7 @@ def test_nobody_at_all_is_a_run_too(tmp_path: Path) -> None:
         (["--stub-latency-ms", "fast"], "LOW:HIGH"),
         (["--model", "gpt"], "no model 'gpt'"),
         (["--agents", "-1"], "agents"),
+        (["--workload", "chess"], "no workload 'chess'; there are: arena, herd"),
         (["--fault", "flood"], "no fault 'flood'"),
         (["--fault", "stop", "--frames", "600"], "less than 1800"),
         (["--json", "/no/such/folder/out.json"], "no folder"),
