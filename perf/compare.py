@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+import psutil
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
@@ -53,7 +54,7 @@ class Effort(NamedTuple):
     starts: int
 
 
-WHOLE = Effort(search=120, confirm=MIN_FRAMES, rounds=4, equal=200, sizes=(20, 200, 1000), starts=5)
+WHOLE = Effort(search=120, confirm=MIN_FRAMES, rounds=4, equal=200, sizes=(20, 200, 1000), starts=3)
 QUICK = Effort(search=40, confirm=120, rounds=2, equal=60, sizes=(20, 200), starts=2)
 Say = Callable[[str, int], Callable[[], object]]
 """Begin a phase of so many laps; what it returns is called after each."""
@@ -100,28 +101,27 @@ def confirm(makers: Makers, sizes: Mapping[str, int], effort: Effort, seed: int,
     """The largest number of agents of each that kept p99 within 16.67 ms, of some that were measured side by side."""
     trying = dict(sizes)
     found: dict[str, dict[str, Any]] = {name: {"agents": 0, "rounds": []} for name in trying}
-    for _ in range(effort.rounds):
+    for number in range(effort.rounds):
         done = say(f"confirming: {_sizes(trying)}", effort.confirm)
+        give_up = 0.01 if number else None  # in the first round nobody does, so that every lap has its pair
         with _arenas(makers, trying, seed) as made:
-            taken = alternate({name: peer.tick for name, peer in made.items()}, effort.confirm, 0.01, done)
+            taken = alternate({name: peer.tick for name, peer in made.items()}, effort.confirm, give_up, done)
             seen = {name: peer.percepts() for name, peer in made.items()}
         ours = taken[OURS.name] / trying[OURS.name]
         for name, ms in taken.items():
             agents, sustained, p99 = trying[name], passes(ms, effort.confirm), percentile(ms, 99)
-            laps = min(len(ms), len(ours))  # who gave up has fewer
-            costs = np.median(ms[:laps] / agents / ours[:laps])
+            if not number:
+                found[name]["an_agent_costs"] = round(float(np.median(ms / agents / ours)), 2)
             found[name]["rounds"].append({
                 "agents": agents, "p50_ms": round(percentile(ms, 50), 2), "p99_ms": round(p99, 2), "ticks": len(ms),
-                "sustained": sustained, "an_agent_costs": round(float(costs), 2),
+                "sustained": sustained,
                 "others_in_sight": round(float(np.mean(seen[name].foes + seen[name].friends)), 1),
             })  # fmt: skip
             if sustained:
                 found[name]["agents"] = max(agents, found[name]["agents"])
-            trying[name] = max(FEWEST, round(agents * (1.04 if sustained else min(0.95, max(0.8, PERIOD_MS / p99)))))
-    for result in found.values():
-        both = zip(result["rounds"], found[OURS.name]["rounds"], strict=True)
-        cost = [each["an_agent_costs"] for each, own in both if each["sustained"] and own["sustained"]]
-        result["an_agent_costs"] = statistics.median(cost) if cost else None
+            # By how far it was off, but not far: one stall of the machine, or a search that met several, is no measure.
+            step = min(1.25, max(0.8, 0.97 * PERIOD_MS / p99))
+            trying[name] = max(FEWEST, round(agents * (max(1.03, step) if sustained else step)))
     return found
 
 
@@ -169,7 +169,7 @@ def start_up_s(makers: Makers, effort: Effort, say: Say) -> dict[str, float]:
 
 def measure(effort: Effort, seed: int, say: Say) -> dict[str, Any]:
     """All figures as one JSON-able object."""
-    makers, missing = load_contestants()
+    load, (makers, missing) = psutil.getloadavg()[0], load_contestants()
     largest = confirm(makers, find_sizes(makers, effort.search, seed, say), effort, seed, say)
     return {
         "ticks": effort.confirm,
@@ -182,6 +182,7 @@ def measure(effort: Effort, seed: int, say: Say) -> dict[str, Any]:
         "missing": missing,
         "note": NOTE,
         "machine": machine(),
+        "load_before": round(load, 1),
     }
 
 
@@ -217,16 +218,16 @@ def show(figures: dict[str, Any], console: Console) -> None:
             name,
             f"{agents:,}" if agents else f"< {min(each['agents'] for each in largest['rounds']):,}",
             f"{ours / agents:.1f} ×" if agents else "",
-            f"{largest['an_agent_costs']:.1f} ×" if largest["an_agent_costs"] else "",
+            f"{largest['an_agent_costs']:.1f} × ({largest['rounds'][0]['agents']:,})",
             *(f"{tick['p50_ms']:.2f} ({tick['ratio_p50']:.2f} ×)" for tick in ticks),
             f"{started:.2f}" if started else "?",
         )
     console.print(table)
     console.print(
         f"agents: the most whose ticks had p99 ≤ 16.67 ms over {figures['ticks']} ticks (<: not even so many, the "
-        "fewest tried). An agent costs: so many times what AstraSim takes for one, at numbers that both sustained, "
-        "median of laps. 20: ms: the median tick of 20 agents, and times AstraSim's of the same lap. "
-        "start: from starting Python to the first tick's end."
+        "fewest tried). An agent costs: so many times what AstraSim takes for one, median of the laps of the "
+        "first round, where there were so many (in brackets). 20: ms: the median tick of 20 agents, and times "
+        "AstraSim's of the same lap. start: from starting Python to the first tick's end."
     )
     console.print(figures["note"])
     for name, told in figures["contestants"].items():
@@ -238,6 +239,11 @@ def show(figures: dict[str, Any], console: Console) -> None:
     for name, why in figures["missing"].items():
         console.print(f"{name} was left out: {why}", markup=False)
     m = figures["machine"]
+    if figures["load_before"] > 1:
+        console.print(
+            f"The machine was busy (load {figures['load_before']} on {m['cores']} cores before this began): p99 then "
+            "tells of the other programs, and the numbers of agents are too small. Ratios suffer less."
+        )
     console.print(f"{m['processor']}, {m['cores']} cores, Python {m['python']}, numba {m['numba']}, numpy {m['numpy']}")
 
 

@@ -89,6 +89,8 @@ def test_the_command_tells_all_and_says_that_it_was_quick(command: Typer, tmp_pa
     assert names | set(figures["missing"]) == {each.name for each in (peers.OURS, peers.PEERS[0])}
     assert set(figures["largest"]) == set(figures["equal"]["20"]) == set(figures["start_up_s"]) == names
     assert all(len(largest["rounds"]) == 2 for largest in figures["largest"].values())
+    assert all(largest["rounds"][0]["ticks"] == LITTLE.confirm for largest in figures["largest"].values())
+    assert figures["largest"]["AstraSim"]["an_agent_costs"] == 1
     assert figures["equal"]["20"]["AstraSim"]["ratio_p50"] == 1
     assert figures["sustained_as_defined"] is False
     for said in ("AstraSim does more in its tick", "Where a peer is ahead", "fewer than the 600", *names):
