@@ -87,7 +87,8 @@ RULES = (
          (r"(health|med|first.?aid|supply|supplies)( ?(packs?|kits?))?|packs?|medi(kit|cine)|medkit|heal( yourself)?|"
           r"patch yourself up|bandages?",), ("fetch",), _fetch),
     Rule("follow", "I stay with you.",
-         (r"follow( me)?|with me|come(?! (back |over )*(on)?to (?!me))|to me|regroup|help( me)?$|stay close|(protect|guard|cover|defend|escort) me|by my side|stick|"
+         (r"follow( me)?|with me|come(?! (back |over )*(on)?to (?!me))|to me|regroup|help( me)?$|"
+          r"stay close|(protect|guard|cover|defend|escort) me|by my side|stick|"
           r"watch my back|back me up|stand by me",),
          ("follow",), _follow),
     Rule("hold_bridge", "I hold the bridge.", (r"bridge|crossing",), ("guard",), _hold_bridge),
@@ -95,14 +96,17 @@ RULES = (
          (r"fall ?back|retreat|withdraw|go (home|back)|back (off|home)|home|village|houses?|flee|"
           r"get out of (here|there)|run(?! (at|after|to|into|over|down|them|him))",), ("defend",),
          _fall_back),
-    Rule("hide", "I take cover.", (r"cover|hide|behind (a|the) (rock|tree)s?|duck|get down|lie low|out of sight",), ("hide",), _hide),
+    Rule("hide", "I take cover.", (r"cover|hide|behind (a|the) (rock|tree)s?|duck|get down|lie low|out of sight",),
+         ("hide",), _hide),
     Rule("stay", "I stay here.", (r"stay|hold|wait|stop|halt|stand|here|keep (your|that) (place|position)",), ("stay",),
          _stay),
     Rule("attack", "I attack.",
-         (r"attack|charge|kill|fight|shoot|advance|offensive|forward|push|go get|fire|clear",), ("advance",), _attack),
+         (r"attack|charge|kill|fight|shoot|advance|offensive|"
+          r"forward|push|go get|fire|clear",), ("advance",), _attack),
     Rule("relieve", "As you like. I do what I think best.",
          (r"relieved?|dismissed?|at ease|stand down|as you (like|wish|please|were)|you('re| are) free|forget|"
-          r"cancel|carry on$|do what(ever)? you (want|like|think)|you decide|up to you|that's enough|free hand",), (), lambda _: []),
+          r"cancel|carry on$|do what(ever)? you (want|like|think)|"
+          r"you decide|up to you|that's enough|free hand",), (), lambda _: []),
 )  # fmt: skip
 RULE = {rule.name: rule for rule in RULES}
 _PATTERNS = {rule.name: tuple(re.compile(rf"\b({words})\b") for words in rule.words) for rule in RULES}
@@ -113,8 +117,8 @@ _NEVER_MIND = re.compile(r"\bnever ?mind\b")
 _POLITE = re.compile(r"\b(please|ash|now|at once)\b")
 _GO_ON = re.compile(r"\b(?:carry on|keep(?: on)?|go on|continue|start|begin) (\w+)ing\b")
 _LET_NOBODY = re.compile(
-    r"\b(?:(?:don't|dont|do not|never) let (?:any ?(?:one|body|thing)|(?:any of )?them)|let (?:nobody|no one|none))(?: of them)?"
-    r" (?:get )?(?:pass|past|cross|across|through|over|by)\b.*"
+    r"\b(?:(?:don't|dont|do not|never) let (?:any ?(?:one|body|thing)|(?:any of )?them)|let (?:nobody|no one|none))"
+    r"(?: of them)? (?:get )?(?:pass|past|cross|across|through|over|by)\b.*"
 )
 _DO_NOT_MOVE = re.compile(r"\b(?:don't|dont|do not) (?:move|go anywhere)\b")
 _STEMS = {"charg": "charge", "hid": "hide", "advanc": "advance", "com": "come", "tak": "take"}
