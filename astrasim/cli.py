@@ -89,7 +89,9 @@ def stress(
 def demo(
     headless: Annotated[bool, typer.Option("--headless", help="No window; also where there is no display.")] = False,
     seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until it is closed (headless: 60).")] = 0.0,
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the window.")] = "1280x720",
+    size: Annotated[
+        str | None, typer.Option(help="WIDTHxHEIGHT of the window; else 1280x720, and more on a large screen.")
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(help="auto, none, ollama, openai, embedded or function:MODULE:NAME; else as the settings say."),
@@ -112,13 +114,9 @@ def demo(
         headless, screenshot = True, screenshot or _new_file(Path("astrasim-demo.png"))
     if headless and not seconds and not capacity:
         seconds = HEADLESS_S
-    try:
-        width, height = (int(side) for side in size.lower().split("x"))
-    except ValueError:
-        raise typer.BadParameter(f"{size!r} is not WIDTHxHEIGHT in pixels, such as 1280x720") from None
     options = app.Options(
         headless=headless, seconds=seconds, screenshot=screenshot, json_file=json_file, keys=keys,
-        size=(width, height), capacity=capacity, model=model,
+        size=None if size is None else _size(size), capacity=capacity, model=model,
     )  # fmt: skip
     if headless:
         length = f"for {seconds:g} s" if seconds else "until the search for capacity is done"
@@ -127,6 +125,14 @@ def demo(
     if headless and screenshot is not None:
         _out.print(f"the last frame: {screenshot}")
     _out.print(report.summary(outcome))
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(side) for side in text.lower().split("x"))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not WIDTHxHEIGHT in pixels, such as 1280x720") from None
+    return width, height
 
 
 def _with_summary(app: Any, report: Any, options: Any) -> Any:

@@ -37,7 +37,7 @@ from .levers import plans
 from .panel import Panel
 from .script import Script
 from .sprites import splat
-from .view import LARGEST, SMALLEST, View
+from .view import LARGEST, SMALLEST, USUAL, View, size_on
 from .waves import WAVES, Wave
 
 FPS = 60
@@ -54,6 +54,7 @@ class Options:
     """How to run the demo; the command line in ``astrasim/cli.py`` has the same names.
 
     Attributes:
+        size: None: 1280x720 headless, and in a window what suits the screen.
         seconds: 0: until the window is closed (or the search for capacity is done).
         keys: a script of keys; without one, the autopilot plays where there is no window.
         paced: at 60 frames a second; else as fast as it goes, and only every 30th frame is drawn (for tests).
@@ -65,7 +66,7 @@ class Options:
     screenshot: Path | None = None
     json_file: Path | None = None
     keys: Path | None = None
-    size: tuple[int, int] = (1280, 720)
+    size: tuple[int, int] | None = None
     capacity: bool = False
     model: str | None = None
     paced: bool = True
@@ -85,15 +86,20 @@ class Outcome:
 
 
 def why_no_window() -> str:
-    """Why a window would show nothing here, "" if it would not: SDL may choose a driver without one by itself."""
+    """Why a window would show nothing here, "" if it would not: SDL may choose a driver without one by itself.
+
+    Where it would not, the display stays open: an X server may begin anew when its last client leaves, and refuse who
+    comes back at once.
+    """
     try:
         pygame.display.init()
-        driver = pygame.display.get_driver()
     except pygame.error as error:
         return f"no window can be opened ({error})"
-    finally:
-        pygame.display.quit()
-    return f"SDL has no display here (its driver is {driver!r})" if driver in ("offscreen", "dummy") else ""
+    driver = pygame.display.get_driver()
+    if driver not in ("offscreen", "dummy"):
+        return ""
+    pygame.display.quit()
+    return f"SDL has no display here (its driver is {driver!r})"
 
 
 def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
@@ -106,12 +112,18 @@ def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
     """
     _check(options)
     if options.headless:
+        pygame.display.quit()  # or the driver that is up would stay
         os.environ["SDL_VIDEODRIVER"] = "dummy"
     # Display and fonts only: pygame.init() would open the sound device, and not every machine has one.
     pygame.display.init()
     pygame.font.init()
+    if pygame.display.get_driver() == "x11":
+        # Everything is painted in memory: to hand that to X costs a tenth of the way through a texture (10 ms a frame
+        # at 1280x720 where no GPU helps). Other drivers may have no other way.
+        os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
     try:
-        screen = pygame.display.set_mode(options.size, pygame.RESIZABLE)
+        size = options.size or (USUAL if options.headless else size_on(pygame.display.get_desktop_sizes()[0]))
+        screen = pygame.display.set_mode(size, pygame.RESIZABLE)
         pygame.display.set_caption("AstraSim: hold the bridge")
         script = None if options.keys is None else Script.from_file(options.keys)
         chosen, fetching = _prepare(options, settings)
@@ -139,7 +151,7 @@ def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
 
 
 def _check(options: Options) -> None:
-    (width, height), least, most = options.size, SMALLEST, LARGEST
+    (width, height), least, most = options.size or USUAL, SMALLEST, LARGEST
     if not (least[0] <= width <= most[0] and least[1] <= height <= most[1]):
         allowed = f"at least {least[0]}x{least[1]} and at most {most[0]}x{most[1]}"
         raise SettingsError(f"size {width}x{height} cannot be; it must be {allowed}")

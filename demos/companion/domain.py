@@ -27,7 +27,7 @@ game = Domain(
         "boss": {"hp": 170, "hp_max": 170},
         "folk": {},
     },
-    ruleset="bridge 1",
+    ruleset="bridge 2",
 )
 
 # The world. No size: the country has no end; the game's own rules keep the fighters in the valley.
@@ -47,6 +47,7 @@ game.percept("foe", nearest="enemy", seen_by=FIGHTERS, radius=SIGHT, line_of_sig
 game.percept("foes", count="enemy", seen_by=FIGHTERS, radius=SIGHT, cap=15)
 game.percept("boss_near", nearest="boss", seen_by="companion", radius=SIGHT, line_of_sight=True)
 game.percept("friends", count=["minion", "boss"], seen_by=["minion", "boss"], radius=SIGHT, cap=15)
+game.percept("leader", nearest="boss", seen_by="minion", radius=40)
 game.percept("pack", nearest="pack", seen_by="companion", radius=150)
 game.percept("neighbour", nearest="folk", seen_by="folk", radius=8)
 game.percept("company", count="folk", seen_by="folk", radius=8, cap=15)
@@ -156,7 +157,7 @@ game.stock("approach", name="advance", kinds="companion", targets=["foe", "quarr
            seconds=3, needs=may("advance"), about="go towards an enemy, up to shooting distance")
 game.stock("take", name="fetch", kinds="companion", targets=["pack"], speed=8, near=1.2, needs=may("fetch"),
            about="run to a health pack and use it")
-game.stock("approach", name="hide", kinds=["companion", "boss"], targets=["cover"], speed=6.5, near=0.5, seconds=3,
+game.stock("approach", name="hide", kinds=FIGHTERS, targets=["cover"], speed=6.5, near=0.5, seconds=3,
            needs=may("hide"), about="get behind the nearest rock or tree")
 game.stock("flee", name="retreat", kinds=["companion", "minion"], targets=["foe"], speed=6.5, seconds=2,
            needs=may("retreat"), about="run from an enemy")
@@ -166,6 +167,8 @@ game.stock("attack", name="throw", kinds="minion", targets=["foe"], damage=4, ra
            line_of_sight=True, about="throw a stone at an enemy in reach and in plain sight")
 game.stock("approach", name="charge", kinds="minion", targets=["foe", "bridge", "village"], speed=4.8, near=1.5,
            seconds=4, about="run there")
+game.stock("follow", name="rally", kinds="minion", targets=["leader"], speed=4.8, near=4, seconds=2,
+           about="gather around the leader")
 game.stock("attack", name="blast", kinds="boss", targets=["foe"], damage=8, range=15, cooldown=1.2, seconds=3,
            line_of_sight=True, about="shoot at an enemy in reach and in plain sight")
 game.stock("attack", name="crush", kinds="boss", targets=["foe"], damage=16, range=4, speed=4, near=2, cooldown=1.3,

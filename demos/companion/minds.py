@@ -1,6 +1,8 @@
 """Who decides without a model: roles and heuristics. Each is called once for a situation, and remembered.
 
-A plan starts at its first step that is legal then, so a list is also an order of preference.
+A plan starts at its first step that is legal then, so a list is also an order of preference. Each list names what else
+somebody sensible might do there: that is what a model chooses from. What it chooses comes first and the rest follows,
+so nothing that leads the other way may take as long as what leads on, or its agent would go to and fro.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ __all__ = ["game"]
 game.role("companion", kinds="companion", default="wait self",
           persona="You are Ash, the player's companion. Keep the player alive and the village standing; an order from "
                   "the player comes first.")
-game.role("raider", kinds="minion", actions=["charge", "slash", "raze", "retreat"], default="charge bridge",
+game.role("raider", kinds="minion", default="charge bridge",
+          actions=["charge", "slash", "rally", "hide", "raze", "retreat"],
           persona="You are a raider. You want to get over the bridge and plunder the village.")
-game.role("thrower", kinds="minion", actions=["charge", "throw", "raze", "retreat"], default="charge bridge",
+game.role("thrower", kinds="minion", default="charge bridge",
+          actions=["charge", "throw", "rally", "hide", "raze", "retreat"],
           persona="You throw stones from behind the others, and plunder the village when you can.")
 game.role("captain", kinds="boss", default="march bridge",
           persona="You lead a band of raiders. You shoot from behind your people and advance with them.")
@@ -34,70 +38,82 @@ def companion_sense(s: Situation) -> Steps:
     if rule is not None and (steps := rule.steps(s)):
         return steps
     if s.health == 0 and s.supplies < 2:
-        return ["fetch pack 10"]
+        return ["fetch pack 10", "hide cover 1.5" if s.danger <= 2 else "defend village 3"]
     if s.health == 0:
         return ["hide cover 2", *SHOOTING, "defend village 3"] if s.danger <= 2 else ["defend village 3"]
     if s.danger == 0:
-        return [*SHOOTING] if s.many <= 1 else ["retreat foe 0.7", *SHOOTING]
+        return [*SHOOTING, "retreat foe 0.7"] if s.many <= 1 else ["retreat foe 0.7", *SHOOTING]
     if s.danger == 1:
-        return [*SHOOTING, "advance foe 1"]
+        back = "hide cover 0.7" if s.health == 1 and s.clear_shot == 1 else "guard bridge 0.5"
+        return [*SHOOTING, "advance foe 1", back]
     if s.danger == 2 and s.player_distance < 2:
-        return ["advance foe 1", "shoot foe 1"] if s.many == 1 else ["follow player 1"]
+        return ["advance foe 1", "guard bridge 1"] if s.many == 1 else ["follow player 1", "guard bridge 1"]
     if s.supplies == 0 and s.health < 2:
-        return ["fetch pack 10"]
-    return ["follow player 2"] if s.player_distance == 2 else ["guard bridge 2"]
+        return ["fetch pack 10", "guard bridge 2"]
+    if s.player_distance == 2:
+        return ["follow player 2"]
+    # Nobody is near: it looks out over the river, or after its player.
+    return ["guard bridge 3", "advance east_bank 1" if s.player_distance == 0 else "follow player 1.5"]
 
 
 @game.heuristic("raider")
 def raider_sense(s: Situation) -> Steps:
-    if s.danger == 0:
-        return ["slash foe 3", "charge foe 1"]
+    goal = "bridge" if s.side == 2 else "village"
+    if s.danger == 0:  # strike, or run past
+        return ["slash foe 3", "charge foe 1", f"charge {goal} 1"]
     if s.village_distance == 0:
-        return ["raze village 3"]
+        return ["raze village 3", "charge foe 2"] if s.danger <= 2 else ["raze village 3"]
     if s.health == 0 and s.band == 0:
-        return ["retreat foe 1.5", "charge village 2"] if s.danger <= 1 else ["charge village 2"]
+        return ["retreat foe 1.5", "hide cover 1", "charge village 2"] if s.danger <= 1 else ["charge village 2"]
+    if s.danger == 3:
+        return [f"charge {goal} 2", "rally leader 1"]
     if s.side == 2:
-        return ["charge bridge 1.5"]
+        return ["charge bridge 1.5", "hide cover 0.8" if s.health < 2 and s.clear_shot == 1 else "charge foe 1"]
     if s.danger == 1 and s.clear_shot == 1:
-        return ["charge foe 1", "slash foe 2"]
-    return ["charge village 2", "raze village 3"]
+        return ["charge foe 1", "slash foe 2", "charge village 1.5"]
+    return ["charge village 2", "raze village 3", "charge foe 1"]
 
 
 @game.heuristic("thrower")
 def thrower_sense(s: Situation) -> Steps:
+    goal = "bridge" if s.side == 2 else "village"
     if s.danger == 0:
-        return ["retreat foe 1", "throw foe 3"] if s.many < 2 else ["throw foe 3"]
+        return ["retreat foe 1", "throw foe 3"] if s.many < 2 else ["throw foe 3", "retreat foe 0.7"]
     if s.village_distance == 0 and s.danger > 1:
-        return ["raze village 3"]
+        return ["raze village 3", "charge foe 1"] if s.danger == 2 else ["raze village 3"]
+    if s.danger == 1 and s.clear_shot == 1:
+        return ["throw foe 3", "charge foe 1", "hide cover 0.8"] if s.band > 0 else ["throw foe 3", "charge foe 1"]
     if s.danger == 1:
-        return ["throw foe 3", "charge foe 0.7"]
-    return ["charge bridge 1.5"] if s.side == 2 else ["charge village 2", "raze village 3"]
+        return ["charge foe 1", f"charge {goal} 1"]
+    return [f"charge {goal} 2", "raze village 3", "rally leader 1" if s.danger == 3 else "charge foe 1"]
 
 
 @game.heuristic("captain")
 def captain_sense(s: Situation) -> Steps:
     if s.danger == 0:
-        return ["crush foe 2", "blast foe 2"]
+        return ["crush foe 2", "blast foe 2", "hide cover 1"] if s.health == 0 else ["crush foe 2", "blast foe 2"]
     if s.health == 0 and s.danger == 1 and s.band > 0:
         return ["hide cover 2", "blast foe 2"]
     if s.danger == 1:
         return ["blast foe 2.5", "march foe 1"]
     if s.village_distance == 0:
-        return ["raze village 3"]
+        return ["raze village 3", "march foe 1"] if s.danger == 2 else ["raze village 3"]
     if s.side == 2:
-        return ["march bridge 2"] if s.band > 0 or s.danger > 2 else ["march east_bank 2"]
-    return ["march village 3"]
+        bridge = ["march bridge 2"] if s.band > 0 or s.danger > 2 else ["march east_bank 2"]
+        return [*bridge, "march foe 1" if s.danger == 2 else "wait self 0.7"]
+    return ["march village 3", "march foe 1" if s.danger == 2 else "wait self 0.7"]
 
 
 @game.heuristic("warlord")
 def warlord_sense(s: Situation) -> Steps:
+    goal = "bridge" if s.side == 2 else "village"
     if s.danger == 0:
-        return ["crush foe 2", "march foe 1"]
+        return ["crush foe 2", "march foe 1", f"march {goal} 1"]
     if s.village_distance == 0:
-        return ["raze village 3"]
+        return ["raze village 3", "march foe 1"] if s.danger <= 2 else ["raze village 3"]
     if s.danger == 1:
-        return ["blast foe 1.5", "march village 1"]
-    return ["march bridge 2"] if s.side == 2 else ["march village 3"]
+        return ["blast foe 1.5", f"march {goal} 1", "march foe 1"]
+    return [f"march {goal} 2", "march foe 1" if s.danger == 2 else "wait self 0.7"]
 
 
 @game.heuristic("folk")

@@ -79,15 +79,16 @@ def _hide(s: Situation) -> Steps:
 
 RULES = (
     Rule("attack_boss", "I go for the boss.",
-         (r"attack|kill|shoot|fight|charge|hunt|finish|target|go for|get(?! (away|back|behind|out|off))|"
+         (r"attack|kill|shoot|fight|charge|hunt|finish|target|focus|go for|get(?! (away|back|behind|out|off))|"
           r"take(?! (cover|shelter|care))",
-          r"boss(es)?|captains?|warlord|chief|leader|brute|big (one|guy)"), ("advance",),
+          r"boss(es)?|captains?|warlord|chief|leader|brute|purple|big (\w+ )?(one|guy)"), ("advance",),
          _attack_boss),
     Rule("fetch", "I fetch a health pack.",
          (r"(health|med|first.?aid|supply|supplies)( ?(packs?|kits?))?|packs?|medi(kit|cine)|medkit|heal( yourself)?|"
           r"patch yourself up|bandages?",), ("fetch",), _fetch),
     Rule("follow", "I stay with you.",
-         (r"follow( me)?|with me|come( here)?|to me|stay close|(protect|guard|cover|defend|escort) me|by my side|stick|"
+         (r"follow( me)?|with me|come(?! (back |over )*(on)?to (?!me))|to me|regroup|help( me)?$|"
+          r"stay close|(protect|guard|cover|defend|escort) me|by my side|stick|"
           r"watch my back|back me up|stand by me",),
          ("follow",), _follow),
     Rule("hold_bridge", "I hold the bridge.", (r"bridge|crossing",), ("guard",), _hold_bridge),
@@ -95,14 +96,17 @@ RULES = (
          (r"fall ?back|retreat|withdraw|go (home|back)|back (off|home)|home|village|houses?|flee|"
           r"get out of (here|there)|run(?! (at|after|to|into|over|down|them|him))",), ("defend",),
          _fall_back),
-    Rule("hide", "I take cover.", (r"cover|hide|behind (a|the) (rock|tree)s?|duck",), ("hide",), _hide),
+    Rule("hide", "I take cover.", (r"cover|hide|behind (a|the) (rock|tree)s?|duck|get down|lie low|out of sight",),
+         ("hide",), _hide),
     Rule("stay", "I stay here.", (r"stay|hold|wait|stop|halt|stand|here|keep (your|that) (place|position)",), ("stay",),
          _stay),
     Rule("attack", "I attack.",
-         (r"attack|charge|kill|fight|shoot|advance|forward|push|go get|fire|clear",), ("advance",), _attack),
+         (r"attack|charge|kill|fight|shoot|advance|offensive|"
+          r"forward|push|go get|fire|clear",), ("advance",), _attack),
     Rule("relieve", "As you like. I do what I think best.",
          (r"relieved?|dismissed?|at ease|stand down|as you (like|wish|please|were)|you('re| are) free|forget|"
-          r"cancel|carry on$|do what you (want|like|think)",), (), lambda _: []),
+          r"cancel|carry on$|do what(ever)? you (want|like|think)|"
+          r"you decide|up to you|that's enough|free hand",), (), lambda _: []),
 )  # fmt: skip
 RULE = {rule.name: rule for rule in RULES}
 _PATTERNS = {rule.name: tuple(re.compile(rf"\b({words})\b") for words in rule.words) for rule in RULES}
@@ -112,6 +116,11 @@ _CLAUSE = re.compile(r"[,;:.!?]+|\b(?:and|but|then)\b")
 _NEVER_MIND = re.compile(r"\bnever ?mind\b")
 _POLITE = re.compile(r"\b(please|ash|now|at once)\b")
 _GO_ON = re.compile(r"\b(?:carry on|keep(?: on)?|go on|continue|start|begin) (\w+)ing\b")
+_LET_NOBODY = re.compile(
+    r"\b(?:(?:don't|dont|do not|never) let (?:any ?(?:one|body|thing)|(?:any of )?them)|let (?:nobody|no one|none))"
+    r"(?: of them)? (?:get )?(?:pass|past|cross|across|through|over|by)\b.*"
+)
+_DO_NOT_MOVE = re.compile(r"\b(?:don't|dont|do not) (?:move|go anywhere)\b")
 _STEMS = {"charg": "charge", "hid": "hide", "advanc": "advance", "com": "come", "tak": "take"}
 _RELIEF = _PATTERNS["relieve"][0]
 _HALT = re.compile(r"(stop|halt)( right)?( here| there| moving| walking| running| where you are)?")
@@ -121,7 +130,7 @@ _NOT = re.compile(
     r"\b(not|\w+n't|dont|cant|wont|cannot|never|no (?!matter)|nor|neither|none|nobody|nothing|without|unless|except|"
     r"instead of|rather than|stop|quit|cease|hold (your )?fire|avoid|abandon|leave|spare|refrain|refuse|give up|"
     r"(?<!run )away from|(stay|keep) away|(stay|keep|get|go|come|move) off|(stay|keep|get|go|come|move) out of "
-    r"(?!here|there)|(keep|steer|stay) clear|clear of)\b"
+    r"(?!here|there|sight)|(keep|steer|stay) clear|clear of)\b"
 )
 
 
@@ -132,6 +141,7 @@ def understand(text: str) -> Rule | None:
     would be worse than to say so.
     """
     lower = _POLITE.sub(" ", _NEVER_MIND.sub("forget", text.lower().replace("’", "'")))
+    lower = _DO_NOT_MOVE.sub("stay", _LET_NOBODY.sub("hold the bridge", lower))
     lower = _GO_ON.sub(lambda found: _STEMS.get(found[1], found[1]), lower)
     clauses = [" ".join(clause.split()) for clause in _CLAUSE.split(lower)]
     told, relieved = [], False

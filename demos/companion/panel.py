@@ -107,9 +107,10 @@ def _frames(view: View, picture: pygame.Surface) -> None:
 def _graph(view: View, box: pygame.Rect) -> None:
     """A frame a column, against the 16.67 ms that it may take."""
     pygame.draw.rect(view.screen, p.PANEL, box)
-    work = view.meter.work_ms()[-box.width // 2 :]
+    columns = min(box.width // 2, KEPT)
+    work = view.meter.work_ms()[-columns:]
     tall = np.clip(work / GRAPH_MS, 0.01, 1) * box.height
-    step = box.width / max(1, box.width // 2)
+    step = box.width / columns
     for number, (height, ms) in enumerate(zip(tall.tolist(), work.tolist(), strict=True)):
         colour = p.BAD if ms > PERIOD_MS else p.GOOD
         x = box.left + number * step

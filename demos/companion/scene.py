@@ -16,6 +16,9 @@ FINE = 2
 MAX_PIXELS = 4_000_000
 """A larger field is painted at its own size: smooth edges are not worth a second's wait."""
 
+FAR_EAST = 1100
+"""So far beyond the valley the road goes on: out of every view."""
+
 
 def paint_ground(camera: Camera) -> pygame.Surface:
     """The ground of the whole field, in the screen's format."""
@@ -86,9 +89,9 @@ def _river(ground: pygame.Surface, camera: Camera) -> None:
 def _road(ground: pygame.Surface, camera: Camera) -> None:
     x, y = camera.at(*valley.VILLAGE)
     pygame.draw.circle(ground, p.ROAD, (x, y), camera.size(6.5))
-    for x0, x1 in ((valley.VILLAGE[0], valley.BRIDGE[0] - 5.5), (valley.BRIDGE[0] + 5.5, valley.WIDTH + 60)):
+    for x0, x1 in ((valley.VILLAGE[0], valley.BRIDGE[0] - 5.5), (valley.BRIDGE[0] + 5.5, valley.WIDTH + FAR_EAST)):
         points = [
-            camera.at(x, valley.BRIDGE[1] + 0.5 * math.sin(x / 6)) for x in np.linspace(x0, x1, 60).tolist()
+            camera.at(x, valley.BRIDGE[1] + 0.5 * math.sin(x / 6)) for x in np.arange(x0, x1, 0.7).tolist()
         ]
         for point in points:
             pygame.draw.circle(ground, p.ROAD, point, camera.size(1.7))

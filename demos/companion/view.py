@@ -17,7 +17,16 @@ from .scene import paint_ground
 from .sprites import Sprites
 
 SMALLEST, LARGEST = (800, 500), (7680, 4320)
+USUAL = (1280, 720)
+"""Everything drawn is in proportion to it: at twice the size, letters are twice as large."""
 PANEL_WIDTH = 340
+
+
+def size_on(desktop: tuple[int, int]) -> tuple[int, int]:
+    """The size of a window that takes two thirds of a large screen, so that its letters are as legible there; both in
+    pixels."""
+    factor = min(desktop[0] / USUAL[0], desktop[1] / USUAL[1]) * 2 / 3
+    return (round(USUAL[0] * factor), round(USUAL[1] * factor)) if factor > 1 else USUAL
 
 
 @dataclass
@@ -56,7 +65,7 @@ class View:
     def lay_out(self) -> None:
         """All that follows from the size of the window. Called again when that changes."""
         width, height = self.screen.get_size()
-        self.ui = max(0.6, min(width / 1280, height / 720))
+        self.ui = max(0.6, min(width / USUAL[0], height / USUAL[1]))
         self.lettering = Lettering(self.ui)
         self.panel_width = round(PANEL_WIDTH * self.ui) if self.show_panel else 0
         self.look()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pygame
 import pytest
 
-from astrasim import Agent, Settings, SettingsError
+from astrasim import Agent, Settings, SettingsError, Situation
 from astrasim.demos.companion import valley
 from astrasim.demos.companion.app import Options, Outcome, run_demo
+from astrasim.demos.companion.minds import game as domain
 from astrasim.demos.companion.orders import EXAMPLES, understand
 from astrasim.demos.companion.view import View
 from astrasim.demos.companion.waves import Wave
@@ -36,6 +39,35 @@ def test_all_five_waves_can_be_beaten_in_three_or_four_minutes(play: Play) -> No
     done = play("0.5 press o\n1 order follow me\n", 300)
     assert done.figures["game"]["state"] == "won"
     assert 150 < done.figures["game"]["seconds"] < 250
+
+
+def test_most_situations_leave_a_model_something_to_choose(play: Play) -> None:
+    def look(view: View) -> None:
+        planner = view.sim.planner
+        entries = planner.cache.entries
+        seen = {e: int(entries.seen[e]) for e in np.flatnonzero(entries.seen).tolist()}
+        choices = sum(times for e, times in seen.items() if len(planner.ideas(e)) > 1)
+        assert choices > 0.7 * sum(seen.values())
+
+    play("0.5 press o\n", 26, look)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [1, 2])
+def test_whatever_idea_a_model_prefers_a_wave_does_not_end_in_a_standoff(
+    play: Play, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for role, sense in list(domain.declared.heuristics.items()):
+        monkeypatch.setitem(domain.declared.heuristics, role, functools.partial(_with_another_first, sense, number))
+    done = play("0.5 press o\n", 74, waves=(Wave(4, 4),))
+    assert done.figures["game"]["state"] == "won"
+
+
+def _with_another_first(sense: Callable[[Situation], list[str]], number: int, situation: Situation) -> list[str]:
+    """The heuristic's plan as it is when a model chose the step of this number, or the last."""
+    steps = sense(situation)
+    at = min(number, len(steps) - 1)
+    return [steps[at], *steps[:at], *steps[at + 1 :]]
 
 
 def test_who_walks_into_the_raiders_loses(play: Play) -> None:

@@ -16,7 +16,7 @@ from astrasim.demos.companion.app import Options, Outcome, run_demo, why_no_wind
 from astrasim.demos.companion.fetching import Fetching
 from astrasim.demos.companion.hud import order_text
 from astrasim.demos.companion.panel import gateway_in_words
-from astrasim.demos.companion.view import View
+from astrasim.demos.companion.view import View, size_on
 from astrasim.demos.companion.waves import Wave
 from astrasim.gateway import weights
 from astrasim.model_choice import embedded_spec
@@ -132,6 +132,15 @@ def test_ctrl_c_ends_it_like_quitting(play: Play, tmp_path: Path) -> None:
 def test_a_size_that_cannot_be_is_refused_in_words(size: tuple[int, int]) -> None:
     with pytest.raises(SettingsError, match="it must be at least 800x500 and at most 7680x4320"):
         run_demo(Options(headless=True, size=size))
+
+
+@pytest.mark.parametrize(
+    ("desktop", "size"),
+    [((1366, 768), (1280, 720)), ((1920, 1080), (1280, 720)),
+     ((3840, 2160), (2560, 1440)), ((3440, 1440), (1707, 960))],
+)
+def test_a_window_on_a_large_screen_is_larger(desktop: tuple[int, int], size: tuple[int, int]) -> None:
+    assert size_on(desktop) == size
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
