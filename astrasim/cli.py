@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -66,23 +68,59 @@ def stress(
     control: Annotated[
         bool, typer.Option("--control", help="Run it again right after, without the fault, or else without a model.")
     ] = False,
+    draw: Annotated[
+        str, typer.Option(help="none; window; or dummy: drawn as for a window, but shown nowhere.")
+    ] = "none",
+    profile: Annotated[bool, typer.Option("--profile", help="Time each part of the frame.")] = False,
+    find: Annotated[
+        bool, typer.Option("--find", help="Search for the most agents at 60 FPS, beginning at --agents.")
+    ] = False,
+    runs: Annotated[int, typer.Option(min=1, help="Searches; the one in the middle counts.")] = 1,
+    picture: Annotated[
+        Path | None, typer.Option("--plot", callback=_new_file, help="Draw the search to this .png, .svg or .pdf.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure one capacity run at 60 FPS."""
+    """Measure one capacity run at 60 FPS, or search for the largest number that is sustained."""
     perf = _load("perf", "stress")
+    if find and control:
+        raise typer.BadParameter("--control is for one run: leave out --find")
+    if (picture is not None or runs > 1) and not find:
+        raise typer.BadParameter("--plot and --runs are for searches: add --find")
+    for needed, module in ((draw != "none", "screen"), (picture is not None, "plot")):
+        if needed:
+            _load("perf", module)  # a package that is missing is said before the run, not after it
     low, _, high = stub_latency_ms.partition(":")
     try:
         latency_ms = (float(low), float(high or low))
     except ValueError:
         raise typer.BadParameter(f"{stub_latency_ms!r} is not LOW:HIGH in milliseconds, such as 100:500") from None
-    run = perf.Run(agents, every, frames, model, rate, budget_ms, seed, latency_ms, fault, workload)
-    with _err.status("starting") as status:
-        figures = perf.measure(run, status.update)
+    run = perf.Run(agents, every, frames, model, rate, budget_ms, seed, latency_ms, fault, workload, draw, profile)
+    if find:
+        # The tries run in processes of their own, so a line that turns here is in no frame.
+        with _err.status("starting", refresh_per_second=2) as status:
+            figures = _load("perf", "finding").find(run, runs, told=_both(status))
+    else:
+        figures = perf.measure(run, _tell)
         if control:
-            figures["control"] = perf.measure(run.control(), status.update)
+            figures["control"] = perf.measure(run.control(), _tell)
     _load("perf", "report").show(figures, _out)
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    if picture is not None:
+        _load("perf", "plot").plot([figures], picture)
+
+
+def _both(status: Status) -> Callable[[str], None]:
+    """What is tried now in the line at the bottom, what came of it above."""
+
+    def told(line: str) -> None:
+        if line.endswith("..."):
+            status.update(escape(line))
+        else:
+            _tell(line)
+
+    return told
 
 
 @app.command()

@@ -8,6 +8,8 @@ import os
 import platform
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from .kernels import columns as c
 from .statistics import AgentTicks, Lookups, Planning, PlanUse, Requests, Statistics
 
@@ -27,7 +29,8 @@ def gather(sim: Simulation) -> Statistics:
         agents=sim.agents.count,
         tick_ms=sim.tick_ms.percentiles(),
         planning=Planning(
-            planner.planning_ms.percentiles(), planner.budget.budget_ms, planner.overruns, planner.budget.spent_units
+            planner.planning_ms.percentiles(), planner.planning_cpu_ms.percentiles(), planner.budget.budget_ms,
+            planner.overruns, planner.budget.spent_units,
         ),
         requests=Requests(
             counts.sent, counts.answered, counts.failed, counts.rejected, counts.cancelled, counts.refused, counts.late,
@@ -56,8 +59,18 @@ def gather(sim: Simulation) -> Statistics:
     )  # fmt: skip
 
 
-def measured(sim: Simulation, times: FrameTimes) -> dict[str, Any]:
-    """What ``--json`` writes: the figures of a run in paced frames. Units are in the names."""
+def memory_bytes() -> int:
+    """What this process holds in memory now (its resident set)."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def measured(sim: Simulation, times: FrameTimes, memory_before: int) -> dict[str, Any]:
+    """What ``--json`` writes: the figures of a run in paced frames. Units are in the names.
+
+    Args:
+        memory_before: :func:`memory_bytes` with the kernels loaded and no simulation made.
+    """
+    memory = memory_bytes()
     s = gather(sim)
     lookups = s.lookups.exact_hits + s.lookups.misses
     latency, planning = s.requests.latency_ms, s.planning.ms
@@ -73,6 +86,7 @@ def measured(sim: Simulation, times: FrameTimes) -> dict[str, Any]:
         "sustained": bool(times.sustained()),
         "planning_ms": {
             **_rounded({"p50": planning.p50, "p99": planning.p99, "max": planning.max}),
+            **_rounded({"cpu_p50": s.planning.cpu_ms.p50, "cpu_p99": s.planning.cpu_ms.p99}),
             "budget": s.planning.budget_ms,
             "overruns": int(s.planning.overruns),
         },
@@ -110,6 +124,8 @@ def measured(sim: Simulation, times: FrameTimes) -> dict[str, Any]:
             "second_step_share": round(s.plans.second_step_share, 4),
         },
         "gateway": s.gateway,
+        "rss_mb": round(memory / 2**20, 1),
+        "bytes_per_agent": round((memory - memory_before) / s.agents) if s.agents else None,
         "machine": machine(),
     }
 

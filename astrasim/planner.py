@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, thread_time
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -82,6 +82,7 @@ class Planner:
         self.counts = RequestCounts()
         self.latency_ms = Window(4096)
         self.planning_ms = Window(4096)
+        self.planning_cpu_ms = Window(4096)
         self.overruns = 0
         self.raw: dict[tuple[int, int], str] = {}
         """The last answers as the model gave them, by (scope, key), for ``sim.why``."""
@@ -105,6 +106,7 @@ class Planner:
         # Each looks at the clock after each unit, not before its first: the loop below just did.
         stages = (self._forget_plans, self._take_answers, self._send, self._hand_out, self._serve)
         self.budget.start()
+        cpu_s = thread_time()
         if self.budget.left():
             start, self._first_stage = self._first_stage, 0
             for at in range(start, start + len(stages)):
@@ -114,6 +116,7 @@ class Planner:
                     self._first_stage = (at + 1) % len(stages)
                     break
         self.planning_ms.add(self.budget.elapsed_ms())
+        self.planning_cpu_ms.add((thread_time() - cpu_s) * 1000)
         self.overruns += self.budget.overrun()
 
     # Answers
@@ -288,6 +291,7 @@ class Planner:
         self.counts = RequestCounts(sent=len(self.requests))
         self.latency_ms.clear()
         self.planning_ms.clear()
+        self.planning_cpu_ms.clear()
         self.overruns = 0
 
     # Plans to agents

@@ -83,9 +83,14 @@ class RequestCounts:
 
 
 class Planning(NamedTuple):
-    """Milliseconds of planning a tick, over the last 4096 ticks; ``units`` of work in the last tick."""
+    """Milliseconds of planning a tick, over the last 4096 ticks; ``units`` of work in the last tick.
+
+    ``ms`` and ``overruns`` go by the clock on the wall, as the budget does: what takes the processor away in the middle
+    counts as well. ``cpu_ms`` is what the planning thread itself used.
+    """
 
     ms: Percentiles
+    cpu_ms: Percentiles
     budget_ms: float
     overruns: int
     units: int

@@ -27,11 +27,23 @@ def _sustains(run: Figures) -> str:
     return "yes" if run["sustained"] else "no"
 
 
+def _age(age: dict[str, float] | None) -> str:
+    return "nobody perceives" if age is None else f"{age['p50']:g} / {age['max']}"
+
+
+def drawn(figures: Figures) -> str:
+    """How it was drawn, in words."""
+    if figures["draw"] == "none":
+        return "nothing drawn"
+    return f"drawn with pygame's driver {figures['driver']!r}"
+
+
 ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("frame ms, p50 / p95 / p99 / max", _joined("frame_ms", "p50", "p95", "p99", "max")),
     ("frames missed", lambda run: f"{run['missed']} of {run['frames']}"),
     ("sustains 60 FPS", _sustains),
     ("planning ms, p50 / p99 / max", _joined("planning_ms", "p50", "p99", "max")),
+    ("  of CPU time, p50 / p99", _joined("planning_ms", "cpu_p50", "cpu_p99")),
     ("planning over its budget, ticks", _joined("planning_ms", "overruns", form="{}")),
     ("requests sent / answered", _joined("requests", "sent", "answered", form="{}")),
     ("failed", lambda run: _counted(run["requests"]["reasons"])),
@@ -44,15 +56,18 @@ ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("model plans dropped", lambda run: _counted(run["plans"]["dropped"])),
     ("mean plan life, s", _joined("plans", "mean_life_s")),
     ("plans that reached their second step", _joined("plans", "second_step_share", form="{:.1%}")),
-    ("memory, MB", lambda run: f"{run['rss_mb']:.0f}"),
+    ("percepts' age in ticks, p50 / max", lambda run: _age(run["percept_age"])),
+    ("memory, MB / bytes an agent", lambda run: f"{run['rss_mb']:.0f} / {run['bytes_per_agent'] or 0:,}"),
 )
 
 
 def show(figures: Figures, console: Console) -> None:
     """Print a run, and beside it its control if there is one."""
     runs = [figures, *([figures["control"]] if "control" in figures else [])]
-    title = f"{figures['workload']}: {figures['agents']} agents, each perceiving every {figures['every']} ticks"
-    table = Table(title=f"{title}, nothing drawn")
+    perceives = "every tick" if figures["every"] == 1 else f"every {figures['every']} ticks"
+    table = Table(
+        title=f"{figures['workload']}: {figures['agents']:,} agents, each perceiving {perceives}, {drawn(figures)}"
+    )
     table.add_column("")
     for run in runs:
         fault = run["settings"]["fault"]
@@ -60,8 +75,30 @@ def show(figures: Figures, console: Console) -> None:
     for name, value in ROWS:
         table.add_row(name, *(value(run) for run in runs))
     console.print(table)
+    if "profile" in figures:
+        console.print(_profile(figures["profile"]))
+    if "find" in figures:
+        console.print(found(figures["find"]), style="bold")
     m, s = figures["machine"], figures["settings"]
     console.print(
         f"{m['processor']}, {m['cores']} cores, Python {m['python']}, numba {m['numba']}; budget "
         f"{figures['planning_ms']['budget']:g} ms, at most {s['rate']:g} requests a second, seed {figures['seed']}"
     )
+
+
+def _profile(parts: dict[str, dict[str, float]]) -> Table:
+    table = Table(title="what the parts of a frame cost")
+    for name in ("part", "p50 ms", "p99 ms", "ns an agent"):
+        table.add_column(name, justify="left" if name == "part" else "right")
+    for name, part in parts.items():
+        table.add_row(name, f"{part['p50']:.3f}", f"{part['p99']:.3f}", f"{part['ns_per_agent']:.1f}")
+    return table
+
+
+def found(find: Figures) -> str:
+    """What a search found, in a line."""
+    if not find["median"]:
+        return "not even one agent is sustained at 60 FPS"
+    said = f"sustained at 60 FPS: {find['median']:,} agents (to within {find['tolerance']:.0%})"
+    runs = len(find["agents"])
+    return said + (f", median of {runs} searches, {find['least']:,} to {find['most']:,}" if runs > 1 else "")

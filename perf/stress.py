@@ -10,22 +10,29 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
-
-import psutil
+from typing import TYPE_CHECKING, Any
 
 from astrasim import Settings, SettingsError, Simulation
-from astrasim.figures import measured
+from astrasim.figures import measured, memory_bytes
 from astrasim.frames import PERIOD_MS, FrameTimes, run_frames
 from astrasim.gateway import Gateway, GatewayState
+from astrasim.systems.ages import percept_age
+from astrasim.warmup import warm_up
 
 from .arena import build_arena
 from .herd import build_herd
+from .profile import Profile
+
+if TYPE_CHECKING:
+    from .screen import Screen
 
 WORKLOADS: dict[str, Callable[[int, Settings], Simulation]] = {"arena": build_arena, "herd": build_herd}
 WARM_UP_FRAMES = 120
 READY_S = 30.0
 FAULTS = ("none", "kill", "stop")
+DRAWS = ("none", "dummy", "window")
+SIZE = (1280, 720)
+"""Of the window, in pixels."""
 STOPPED_FRAMES = 600
 MIN_STOP_FRAMES = 1800
 
@@ -35,6 +42,8 @@ class Run:
     """What to measure. ``frames`` are counted after the warm-up.
 
     ``fault`` happens half-way: "kill" kills the gateway's process, "stop" stops it (SIGSTOP) for ten seconds.
+    ``draw``: "window" draws everybody and flips; "dummy" too, with a driver that shows nothing, so its flips are free.
+    ``profile``: time each part of the tick.
     """
 
     agents: int
@@ -47,12 +56,16 @@ class Run:
     latency_ms: tuple[float, float] = (100.0, 500.0)
     fault: str = "none"
     workload: str = "arena"
+    draw: str = "none"
+    profile: bool = False
 
     def __post_init__(self) -> None:
         if self.workload not in WORKLOADS:
             raise SettingsError(f"no workload {self.workload!r}; there are: {', '.join(WORKLOADS)}")
         if self.fault not in FAULTS:
             raise SettingsError(f"no fault {self.fault!r}; there are: {', '.join(FAULTS)}")
+        if self.draw not in DRAWS:
+            raise SettingsError(f"cannot draw {self.draw!r}; there are: {', '.join(DRAWS)}")
         if self.fault == "stop" and not hasattr(signal, "SIGSTOP"):
             raise SettingsError("fault 'stop' needs SIGSTOP, which this system does not have")
         if self.fault == "stop" and self.frames < MIN_STOP_FRAMES:
@@ -68,25 +81,55 @@ class Run:
 
 
 def measure(run: Run, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Run it and return the figures as one JSON-able object (README lists the fields)."""
-    with _model(run) as settings:
-        progress(f"{run.agents} agents, model {run.model}: building the {run.workload}")
-        sim = WORKLOADS[run.workload](run.agents, settings)
-        try:
+    """Run it and return the figures as one JSON-able object (DESIGN lists the fields).
+
+    Raises:
+        SettingsError: for a model or a display that is not there.
+        WindowClosed: (``perf/screen.py``) if somebody closes the window.
+    """
+    with _model(run) as settings, _surface(run) as surface:
+        warm_up()
+        memory_before = memory_bytes()
+        progress(f"{run.agents:,} agents, model {run.model}: building the {run.workload}")
+        with WORKLOADS[run.workload](run.agents, settings) as sim:
             _wait_for_gateway(sim, progress)
-            run_frames(lambda _: sim.tick(), WARM_UP_FRAMES)
-            sim.reset_stats()
-            progress(f"{run.agents} agents, model {run.model}: {run.frames} frames ({run.frames / 60:.0f} s)")
+            screen = None if surface is None else _screen(surface, sim)
+            draw = screen.draw if screen else None
+            profile = Profile(sim) if run.profile else None
+            if profile and draw:
+                draw = profile.timed("draw", draw)
 
             def work(frame: int) -> None:
                 sim.tick()
+                if draw is not None:
+                    draw()
                 if run.fault != "none":
-                    _strike(run, sim, frame)
+                    _strike(run, sim, frame - WARM_UP_FRAMES)
 
-            times = run_frames(work, run.frames)
-            return _figures(run, sim, times)
-        finally:
-            sim.close()
+            run_frames(work, WARM_UP_FRAMES)
+            sim.reset_stats()
+            progress(f"{run.agents:,} agents, model {run.model}: {run.frames} frames ({run.frames / 60:.0f} s)")
+            times = run_frames(lambda frame: work(frame + WARM_UP_FRAMES), run.frames)
+            figures = _figures(run, sim, times, memory_before)
+            figures["driver"] = screen.driver if screen else None
+            if profile:
+                figures["profile"] = profile.figures(run.frames)
+            return figures | {"percept_age": percept_age(sim)}  # last: the arena goes on for some ticks
+
+
+def _screen(surface: Any, sim: Simulation) -> Screen:
+    from .screen import Screen
+
+    return Screen(surface, sim)
+
+
+def _surface(run: Run) -> contextlib.AbstractContextManager[Any]:
+    """What to draw on; None for nothing."""
+    if run.draw == "none":
+        return contextlib.nullcontext()
+    from .screen import opened  # here, because it needs pygame
+
+    return opened(run.draw)
 
 
 @contextlib.contextmanager
@@ -133,16 +176,16 @@ def _strike(run: Run, sim: Simulation, frame: int) -> None:
         os.kill(gateway.pid, getattr(signal, "SIGCONT", signal.SIGTERM))
 
 
-def _figures(run: Run, sim: Simulation, times: FrameTimes) -> dict[str, Any]:
-    return measured(sim, times) | {
-        "draw": "none",
+def _figures(run: Run, sim: Simulation, times: FrameTimes, memory_before: int) -> dict[str, Any]:
+    return measured(sim, times, memory_before) | {
+        "draw": run.draw,
         "model": run.model,
         "workload": run.workload,
-        "rss_mb": round(psutil.Process().memory_info().rss / 2**20, 1),
         "settings": {
             "rate": run.rate,
             "latency_ms": list(run.latency_ms) if run.model == "stub" else None,
             "fault": run.fault,
+            "size": None if run.draw == "none" else list(SIZE),
             "warm_up_frames": WARM_UP_FRAMES,
             "deadline_s": sim.settings.deadline_s,
             "period_ms": round(PERIOD_MS, 2),

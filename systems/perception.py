@@ -45,21 +45,25 @@ class Perception(esper.Processor):
         else:
             sim.looking = self._rows[:0]
 
-    def _look(self) -> None:
+    def look(self, turn: NDArray[np.uint8]) -> None:
+        """Sort everybody into a grid and write the percepts of those whose ``turn`` it is; shape (agents or more,)."""
         sim, tables, agents = self._sim, self._sim.compiled, self._sim.agents
-        turn = self._take_turns()
         observers = agents.f, agents.r, agents.kind, turn, agents.count
         if len(tables.agent_percepts.radius):
             look(*observers, agents.f, agents.kind, agents.count, True, tables.agent_percepts)
         if len(tables.thing_percepts.radius):
             things = sim.things
             look(*observers, things.f, things.kind, things.count, False, tables.thing_percepts)
+
+    def _look(self) -> None:
+        sim, agents = self._sim, self._sim.agents
+        self.look(self._take_turns())
         departures = agents.departures + sim.things.departures
         if departures != self._departures:
             self._departures = departures
             if sim.settings.every > 1:  # else all have just looked
                 self._forget_the_gone()
-        for percept in tables.sights:
+        for percept in sim.compiled.sights:
             self._see(percept.name)
 
     def _take_turns(self) -> NDArray[np.uint8]:

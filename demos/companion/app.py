@@ -24,19 +24,20 @@ import pygame
 
 from astrasim import FrameTimes, Settings, SettingsError, run_frames
 from astrasim.budget import Budget
+from astrasim.figures import memory_bytes
 from astrasim.model_choice import choose_model
+from astrasim.warmup import warm_up
 
 from . import report
 from .controls import NO_PLANS, Controls, begin_search, restart
 from .crowd import Crowd
 from .fetching import Fetching
-from .field import draw_field
+from .field import draw_crowd, draw_field
 from .game import Game
 from .hud import draw_hud
 from .levers import plans
 from .panel import Panel
 from .script import Script
-from .sprites import splat
 from .view import LARGEST, SMALLEST, USUAL, View, size_on
 from .waves import WAVES, Wave
 
@@ -127,13 +128,15 @@ def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
         pygame.display.set_caption("AstraSim: hold the bridge")
         script = None if options.keys is None else Script.from_file(options.keys)
         chosen, fetching = _prepare(options, settings)
+        if chosen.warmup:
+            warm_up()
+        memory_before = memory_bytes()
         game = Game(chosen, options.waves)
         game.fetching = fetching
         with game:
             game.autopilot = options.capacity or (options.headless and script is None)
-            view = View(screen, game, Crowd(game), game.companion)
-            # Compiles, or loads, the kernel before the first frame that needs it.
-            splat(screen, view.camera, game.sim.agents, view.crowd.rows(), np.zeros(3, np.uint32))
+            view = View(screen, game, Crowd(game), game.companion, memory_before=memory_before)
+            draw_crowd(view)  # compiles, or loads, the kernel before the first frame that needs it
             if options.capacity:
                 begin_search(view)
             loop = _Loop(view, options, script)

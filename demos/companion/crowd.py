@@ -7,13 +7,13 @@ costs no frame; at 40 square units each it reaches 1,130 units into the country 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from astrasim import Agent, FrameTimes
-from astrasim.frames import MIN_FRAMES, PERIOD_MS
+from astrasim import Agent, FrameTimes, capacity
+from astrasim.frames import PERIOD_MS
 
 from . import valley
 
@@ -66,6 +66,12 @@ class Crowd:
             del self._people[-number:]
         return len(self) == self.wanted
 
+    def planning_ms(self) -> tuple[float, float]:
+        """p99 of the planning's CPU time since figures were last reset, and the budget: none if units of work rule."""
+        planner = self._game.sim.planner
+        budget_ms = planner.budget.budget_ms if planner.budget.units is None else math.inf
+        return planner.planning_cpu_ms.percentiles().p99, budget_ms
+
     def rows(self) -> NDArray[np.int64]:
         """Their rows in the agent table."""
         agents = self._game.sim.agents
@@ -82,76 +88,77 @@ def _places(first: int, number: int) -> NDArray[np.float64]:
 
 
 class Search:
-    """Looks for the largest crowd at which p99 of the frames stays within 16.67 ms. Call ``frame`` after each."""
+    """Looks for the largest crowd that keeps to the frame (``astrasim/capacity.py``), inside the game's own loop.
 
-    GROW, SETTLE_FRAMES, LOOK_FRAMES, TRIES = 1.3, 45, 180, 3
-    """Three tries, because other programs take the processor now and then."""
+    Call ``frame`` after each.
+    """
+
+    SETTLE_FRAMES, HOPELESS_FRAMES = 45, 30
 
     def __init__(self, crowd: Crowd, first: int = 2000) -> None:
         self._crowd = crowd
-        self.best = 0
-        """The largest crowd that kept to the frame in a short look."""
+        self._search = capacity.Search(max(first, crowd.wanted), MOST)
         self.phase = "growing"
         self.result: FrameTimes | None = None
         """Of the run that confirmed the figure, once done."""
         self.conditions = ""
         """The settings of that run, in words."""
-        self.confirming = False
         self._work: list[float] = []
-        self._missed = self._settled = self._failed = 0
-        crowd.wanted = max(first, crowd.wanted)
+        self._missed = self._settled = 0
+        self._next()
+
+    @property
+    def best(self) -> int:
+        """The largest crowd so far that kept to the frame."""
+        return self._search.best if self.done else self._search.low
 
     @property
     def done(self) -> bool:
-        return self.phase == "done"
+        return self._search.trial is None
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """How it was found, for ``--json``."""
+        return {"agents": [self.best], "tolerance": self._search.tolerance}
 
     def frame(self, work_ms: float, arrived: bool) -> str:
         """One frame's work; what begins with it ("measure", "done"), or ""."""
-        if self.done:
+        trial = self._search.trial
+        if trial is None:
             return ""
         if not arrived:
-            self._work.clear()
-            self._settled = self._missed = 0
-            self.phase = "growing"
+            self._next()
             return ""
         self._settled += 1
         if self._settled <= self.SETTLE_FRAMES:
             return "measure" if self._settled == self.SETTLE_FRAMES else ""
-        self.phase = "confirming" if self.confirming else "measuring"
+        self.phase = "confirming" if trial.stage == "confirm" else "measuring"
         self._work.append(work_ms)
         self._missed += work_ms > PERIOD_MS
-        needed = MIN_FRAMES if self.confirming else self.LOOK_FRAMES
-        hopeless = self._missed > needed // 100 + 3
-        if len(self._work) < needed and not hopeless:
+        tried = len(self._work)
+        hopeless = tried >= self.HOPELESS_FRAMES and self._missed > trial.frames // 100 + 3
+        if tried < trial.frames and not hopeless:
             return ""
-        return self._judge(float(np.percentile(self._work, 99)) <= PERIOD_MS and not hopeless)
+        p50, p99 = np.percentile(self._work, [50, 99])
+        self._search.tell(capacity.judge(float(p50), float(p99), *self._crowd.planning_ms()))
+        if not self.done:
+            self._next()
+            return ""
+        self.phase = "done"
+        self.result = FrameTimes(np.array(self._work), self._missed, tried / 60)
+        return "done"
 
-    def _judge(self, kept: bool) -> str:
-        now, work, missed = self._crowd.wanted, np.array(self._work), self._missed
+    def _next(self) -> None:
+        if self._search.trial is not None:
+            self._crowd.wanted = self._search.trial.agents
         self._work.clear()
-        self._missed = self._settled = 0
-        self._failed = 0 if kept else self._failed + 1
-        if self.confirming and (kept or now == 0):
-            self.phase, self.best = "done", now
-            self.result = FrameTimes(work, missed, len(work) / 60)
-            return "done"
-        if not kept and self._failed < self.TRIES:
-            return ""
-        self._failed = 0
-        if self.confirming:
-            self._crowd.wanted = int(now * 0.85) // 50 * 50
-        elif kept and now < MOST:
-            self.best = now
-            self._crowd.wanted = min(MOST, int(now * self.GROW) // 50 * 50)
-        else:
-            self.confirming = True
-            self._crowd.wanted = now if kept else self.best or now // 2
-        return ""
+        self._settled = self._missed = 0
+        self.phase = "growing"
 
     def __str__(self) -> str:
         """How it stands, in a line."""
         if self.result is not None:
             p99 = self.result.percentiles().p99
-            return f"Sustained: {self.best:,} in the crowd, p99 {p99:.1f} ms over {MIN_FRAMES} frames"
+            return f"Sustained: {self.best:,} in the crowd, p99 {p99:.1f} ms over {len(self.result.work_ms)} frames"
         sure = f", sure of {self.best:,}" if self.best else ""
         return f"Capacity: {self.phase} at {self._crowd.wanted:,}{sure}"

@@ -8,10 +8,10 @@ import numpy as np
 import pygame
 
 from astrasim import Agent, Source
+from astrasim.kernels.drawing import draw_squares
 
 from . import palette as p
 from .hud import bar, card
-from .sprites import splat
 from .view import View
 
 
@@ -20,7 +20,8 @@ def draw_field(view: View) -> None:
     screen = view.screen
     screen.set_clip(pygame.Rect(0, 0, view.camera.width, view.camera.height))
     screen.blit(view.ground, (0, 0))
-    _draw_crowd(view)
+    if len(view.crowd):
+        draw_crowd(view)
     game = view.game
     for pack in game.packs:
         if pack.alive:
@@ -40,12 +41,17 @@ def draw_field(view: View) -> None:
     screen.set_clip(None)
 
 
-def _draw_crowd(view: View) -> None:
-    if len(view.crowd):
-        colours = np.zeros(len(Source), np.uint32)
-        for source, colour in (p.SOURCES | {Source.HEURISTIC: p.FOLK}).items():
-            colours[source.value] = view.screen.map_rgb(colour)
-        splat(view.screen, view.camera, view.sim.agents, view.crowd.rows(), colours)
+def draw_crowd(view: View) -> None:
+    """The many, whom no kernel has to be compiled for in a frame if this was called before the first."""
+    colours = np.zeros(len(Source), np.uint32)
+    for source, colour in (p.SOURCES | {Source.HEURISTIC: p.FOLK}).items():
+        colours[source.value] = view.screen.map_rgb(colour)
+    camera = view.camera
+    side = min(5, max(2, round(camera.scale * 1.2)))
+    draw_squares(
+        view.screen, view.sim.agents, view.crowd.rows(), (camera.scale, camera.left, camera.top),
+        (camera.width, camera.height), side, colours,
+    )  # fmt: skip
 
 
 def _blit(view: View, picture: pygame.Surface, at: tuple[float, float]) -> None:

@@ -8,6 +8,7 @@ import pygame
 
 from astrasim import FrameTimes
 from astrasim.figures import measured
+from astrasim.systems.ages import percept_age
 
 from .levers import in_words
 from .view import View
@@ -53,14 +54,16 @@ def conditions(figures: dict[str, Any]) -> str:
     (width, height), every = figures["settings"]["size"], figures["every"]
     perceives = "each perceives every tick" if every == 1 else f"each perceives every {every} ticks"
     budget = f"budget {figures['settings']['budget']}"
-    return f"{perceives}, {budget}, model {figures['model']}, {width}x{height}, driver {figures['draw']}"
+    return f"{perceives}, {budget}, model {figures['model']}, {width}x{height}, driver {figures['driver']}"
 
 
 def figures(view: View, options: Options, times: FrameTimes, capacity: bool = False) -> dict[str, Any]:
     """What ``--json`` writes."""
     game, budget = view.game, view.sim.planner.budget
-    return measured(view.sim, times) | {
-        "draw": pygame.display.get_driver(),
+    found = {"find": view.search.found} if capacity and view.search is not None else {}
+    figures = measured(view.sim, times, view.memory_before) | found | {
+        "draw": "dummy" if options.headless else "window",
+        "driver": pygame.display.get_driver(),
         "settings": {
             "size": list(view.screen.get_size()),
             "budget": in_words(budget),
@@ -74,3 +77,4 @@ def figures(view: View, options: Options, times: FrameTimes, capacity: bool = Fa
             "village": round(game.village_hp, 1), "games": game.games, "order": game.keeper.text,
         },
     }  # fmt: skip
+    return figures | {"percept_age": percept_age(view.sim)}  # last: the game goes on for some ticks

@@ -1,19 +1,14 @@
-"""Pictures of the few who fight, painted once for each size, and the kernel that draws the many of the crowd."""
+"""Pictures of the few who fight, painted once for each size."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numpy as np
 import pygame
-from numba import njit
-from numpy.typing import NDArray
 
 from astrasim import Source
 
 from . import palette as p
-from .camera import Camera
 
 COLOURS = {"player": p.PLAYER, "companion": p.COMPANION, "raider": p.RAIDER, "thrower": p.THROWER,
            "captain": p.CAPTAIN, "warlord": p.WARLORD}  # fmt: skip
@@ -94,34 +89,3 @@ def _star(surface: pygame.Surface, colour: tuple[int, int, int], x: float, y: fl
 def _shade(colour: tuple[int, int, int], by: float) -> tuple[int, int, int]:
     r, g, b = (min(255, round(part * by)) for part in colour)
     return r, g, b
-
-
-@njit(cache=True)
-def _splat(
-    pixels: NDArray[np.uint32], width: int, height: int, x: NDArray[np.float32], y: NDArray[np.float32],
-    rows: NDArray[np.int64], scale: float, left: float, top: float, side: int, source: NDArray[np.uint8],
-    colours: NDArray[np.uint32],
-) -> None:  # fmt: skip
-    for k in range(len(rows)):
-        i = rows[k]
-        px, py = x[i] * scale + left, y[i] * scale + top
-        if not (0 <= px < width - side and 0 <= py < height - side):  # not so for NaN either
-            continue
-        first, line, colour = int(px), int(py), colours[source[i]]
-        for v in range(side):
-            for u in range(side):
-                pixels[line + v, first + u] = colour
-
-
-def splat(
-    screen: pygame.Surface, camera: Camera, agents: Any, rows: NDArray[np.int64], colours: NDArray[np.uint32]
-) -> None:
-    """A square for each of ``rows``, in the colour of its plan's source, straight into the surface's memory."""
-    side = int(min(5, max(2, round(camera.scale * 1.2))))
-    # The surface is locked for as long as the array lives: until this returns.
-    buffer: Any = screen.get_buffer()
-    pixels = np.frombuffer(buffer, np.uint32).reshape(screen.get_height(), screen.get_pitch() // 4)
-    _splat(
-        pixels, camera.width, camera.height, agents.x, agents.y, rows, camera.scale, camera.left, camera.top, side,
-        agents.source, colours,
-    )  # fmt: skip

@@ -39,6 +39,8 @@ class View:
     selected: Agent
     meter: Meter = field(default_factory=Meter)
     search: Search | None = None
+    memory_before: int = 0
+    """Bytes that the process held before there was a game."""
     typing: str | None = None
     """What is in the order line; None while it is closed."""
     paused: bool = False

@@ -1,0 +1,117 @@
+"""The search for the largest number of agents at 60 frames a second, each try in a process of its own.
+
+A process of its own, so that neither memory nor plans nor garbage of one try are in the next.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from typing import Any
+
+from astrasim import SettingsError
+from astrasim.capacity import BUDGET_SLACK, TOLERANCE, Search, Trial, Verdict, judge
+from astrasim.frames import MIN_FRAMES
+
+from .stress import Run, measure
+
+MOST = 2_000_000
+Figures = dict[str, Any]
+
+
+def find(
+    run: Run,
+    runs: int = 1,
+    most: int = MOST,
+    told: Callable[[str], None] = lambda _: None,
+    measured: Callable[[Run], Figures | None] | None = None,
+) -> Figures:
+    """Search ``runs`` times, beginning at ``run.agents``, and return the figures of the search in the middle.
+
+    They are those of the run that confirmed its number, with ``find`` beside them: ``agents`` (what each search found),
+    ``median``, ``least``, ``most``, ``tolerance`` (the next number up that was tried and failed is at most so much
+    more) and ``tried`` (by search, every try in its order). Where not even one agent is sustained, ``median`` is 0 and
+    the figures are those of the last try.
+
+    Args:
+        told: is given a line before and after every try.
+        measured: one run; None if its process died. Default: :func:`~astrasim.perf.stress.measure` in a new process.
+
+    Raises:
+        SettingsError: for fewer than 600 frames, no search at all, a run with a fault, or a budget of 0.
+    """
+    if run.frames < MIN_FRAMES:
+        raise SettingsError(f"frames={run.frames}: a number is sustained over {MIN_FRAMES} frames; give that or more")
+    if runs < 1:
+        raise SettingsError(f"runs={runs}: give 1 or more")
+    if run.fault != "none":
+        raise SettingsError(f"fault {run.fault!r}: a search goes without; look for the number first, then try a fault")
+    if not run.budget_ms:
+        raise SettingsError("budget_ms=0: nobody plans then, and a search is for agents that do; give it more than 0")
+    searches: list[tuple[int, Figures, list[Figures]]] = []
+    first = max(1, run.agents)
+    for number in range(runs):
+        prefix = f"search {number + 1} of {runs}: " if runs > 1 else ""
+        searches.append(_search(replace(run, agents=first), most, prefix, told, measured or measure_apart))
+        first = max(1, searches[0][0] * 2 // 3)  # near, so that the bracket takes a few looks less
+    searches.sort(key=lambda each: each[0])
+    found = [agents for agents, _, _ in searches]
+    middle = (runs - 1) // 2
+    return searches[middle][1] | {
+        "find": {
+            "agents": found, "median": found[middle], "least": found[0], "most": found[-1], "tolerance": TOLERANCE,
+            "planning_allowed_ms": round(run.budget_ms * BUDGET_SLACK, 3), "tried": [tried for _, _, tried in searches],
+        }
+    }  # fmt: skip
+
+
+def _search(
+    run: Run, most: int, prefix: str, told: Callable[[str], None], measured: Callable[[Run], Figures | None]
+) -> tuple[int, Figures, list[Figures]]:
+    search, tried, last = Search(run.agents, most, frames=run.frames), [], None
+    while (trial := search.trial) is not None:
+        what = f"{prefix}{trial.agents:,} agents, {trial.frames} frames"
+        told(f"{what} ({trial.stage}{_between(search)}) ...")
+        figures = measured(replace(run, agents=trial.agents, frames=trial.frames))
+        verdict = Verdict(kept=False, clear=True) if figures is None else judge(
+            figures["frame_ms"]["p50"], figures["frame_ms"]["p99"], figures["planning_ms"]["cpu_p99"], run.budget_ms
+        )  # fmt: skip
+        tried.append(_entry(trial, figures, verdict))
+        last = figures or last
+        told(f"{what}: {_in_words(figures, verdict)}")
+        search.tell(verdict)
+    if last is None:
+        raise SettingsError("every run's process died, with one agent too; `astrasim stress --agents 1` may say why")
+    return search.best, last, tried
+
+
+def measure_apart(run: Run) -> Figures | None:
+    """:func:`measure` in a new process; None if that died, for want of memory perhaps."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(measure, run).result()
+        except BrokenProcessPool:
+            return None
+
+
+def _between(search: Search) -> str:
+    kept = f"; {search.low:,} kept to the frame" if search.low else ""
+    return kept + (f", {search.high:,} did not" if search.high is not None else "")
+
+
+def _entry(trial: Trial, figures: Figures | None, verdict: Verdict) -> Figures:
+    entry: Figures = trial._asdict() | verdict._asdict()
+    return entry | ({"died": True} if figures is None else {
+        name: figures[name] for name in ("frame_ms", "missed", "planning_ms", "rss_mb", "requests")
+    })  # fmt: skip
+
+
+def _in_words(figures: Figures | None, verdict: Verdict) -> str:
+    if figures is None:
+        return "its process died, for want of memory perhaps"
+    frame, planning = figures["frame_ms"], figures["planning_ms"]
+    said = f"p50 {frame['p50']:.2f}, p99 {frame['p99']:.2f} ms, planning p99 {planning['cpu_p99']:.2f} ms of CPU time"
+    return f"{said}: {'kept' if verdict.kept else 'not kept'}{'' if verdict.clear else ', but close'}"

@@ -1,0 +1,77 @@
+"""What each part of a tick costs, timed from outside."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+import esper
+import numpy as np
+
+from astrasim import Simulation
+from astrasim.membership import inside
+from astrasim.systems import Action, Move, Perception, Planning, Situations
+
+from .arena import Referee
+
+PARTS: dict[str, type[esper.Processor]] = {
+    "perceive": Perception, "key": Situations, "plan": Planning, "act": Action, "move": Move, "referee": Referee,
+}  # fmt: skip
+"""The parts of a tick in their order; ``referee`` is the arena's own, which puts back the dead."""
+GRID_TICKS = 120
+NOBODYS_TURN = 1 << 40
+
+
+class Profile:
+    """Times the systems of one simulation from when it is made; two readings of a clock each.
+
+    ``timed(name, work)`` times something else as well, drawing for example.
+    """
+
+    def __init__(self, sim: Simulation) -> None:
+        self._sim = sim
+        self._ms: dict[str, array[float]] = {}
+        with inside(sim.world):
+            self._processors = {name: esper.get_processor(part) for name, part in PARTS.items()}
+        for name, processor in self._processors.items():
+            assert processor is not None
+            processor.process = self.timed(name, processor.process)  # type: ignore[method-assign]  # of this one object
+
+    def timed(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        """``work``, with the time that each call takes put down under ``name``."""
+        ms = self._ms.setdefault(name, array("d"))
+
+        def run(*arguments: Any, **options: Any) -> Any:
+            begun = time.perf_counter()
+            try:
+                return work(*arguments, **options)
+            finally:
+                ms.append((time.perf_counter() - begun) * 1000)
+
+        return run
+
+    def figures(self, frames: int) -> dict[str, dict[str, float]]:
+        """p50 and p99 of the last ``frames`` in ms, and the p50 in ns an agent, by part.
+
+        The simulation goes on for some ticks. Sorting into the grid and looking are one kernel, so how long the grid
+        takes is seen in looks when it is nobody's turn; ``perceive`` is perception with the p50 of that taken off.
+        """
+        kept = {name: np.array(ms[-frames:]) for name, ms in self._ms.items()}
+        perception = self._processors["perceive"]
+        assert isinstance(perception, Perception)
+        grid = self.timed("grid", perception.look)
+        if self._sim.agents.count:
+            for _ in range(GRID_TICKS):
+                self._sim.tick()
+                grid(NOBODYS_TURN, 1)
+        kept = {"grid": np.array(self._ms["grid"]), **kept}
+        if len(kept["grid"]):
+            kept["perceive"] = np.maximum(kept["perceive"] - np.median(kept["grid"]), 0.0)
+        return {name: self._row(ms) for name, ms in kept.items() if len(ms)}
+
+    def _row(self, ms: Any) -> dict[str, float]:
+        p50, p99 = (float(value) for value in np.percentile(ms, [50, 99]))
+        each_ns = p50 * 1e6 / max(1, self._sim.agents.count)
+        return {"p50": round(p50, 3), "p99": round(p99, 3), "ns_per_agent": round(each_ns, 1)}
