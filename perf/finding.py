@@ -1,14 +1,8 @@
-"""The search for the largest number of agents at 60 frames a second, each try in a process of its own.
-
-A process of its own, so that neither memory nor plans nor garbage of one try are in the next.
-"""
+"""The search for the largest number of agents at 60 frames a second, each try in a process of its own."""
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +10,8 @@ from astrasim import SettingsError
 from astrasim.capacity import BUDGET_SLACK, TOLERANCE, Search, Trial, Verdict, judge
 from astrasim.frames import MIN_FRAMES
 
-from .stress import Run, measure
+from .apart import measure_apart
+from .stress import Run
 
 MOST = 2_000_000
 Figures = dict[str, Any]
@@ -27,7 +22,7 @@ def find(
     runs: int = 1,
     most: int = MOST,
     told: Callable[[str], None] = lambda _: None,
-    measured: Callable[[Run], Figures | None] | None = None,
+    measured: Callable[[Run], Figures | None] = measure_apart,
 ) -> Figures:
     """Search ``runs`` times, beginning at ``run.agents``, and return the figures of the search in the middle.
 
@@ -38,7 +33,7 @@ def find(
 
     Args:
         told: is given a line before and after every try.
-        measured: one run; None if its process died. Default: :func:`~astrasim.perf.stress.measure` in a new process.
+        measured: one run; None if its process died.
 
     Raises:
         SettingsError: for fewer than 600 frames, no search at all, a run with a fault, or a budget of 0.
@@ -55,8 +50,8 @@ def find(
     first = max(1, run.agents)
     for number in range(runs):
         prefix = f"search {number + 1} of {runs}: " if runs > 1 else ""
-        searches.append(_search(replace(run, agents=first), most, prefix, told, measured or measure_apart))
-        first = max(1, searches[0][0] * 2 // 3)  # near, so that the bracket takes a few looks less
+        searches.append(_search(replace(run, agents=first), most, prefix, told, measured))
+        first = max(1, searches[0][0] * 7 // 10)  # near, so that the bracket takes a few looks less
     searches.sort(key=lambda each: each[0])
     found = [agents for agents, _, _ in searches]
     middle = (runs - 1) // 2
@@ -86,15 +81,6 @@ def _search(
     if last is None:
         raise SettingsError("every run's process died, with one agent too; `astrasim stress --agents 1` may say why")
     return search.best, last, tried
-
-
-def measure_apart(run: Run) -> Figures | None:
-    """:func:`measure` in a new process; None if that died, for want of memory perhaps."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        try:
-            return pool.submit(measure, run).result()
-        except BrokenProcessPool:
-            return None
 
 
 def _between(search: Search) -> str:

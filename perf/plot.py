@@ -21,10 +21,11 @@ from astrasim import SettingsError
 from astrasim.frames import PERIOD_MS
 
 Figures = dict[str, Any]
+_ORDINAL = {2: "2nd", 3: "3rd"}
 COLOURS = ("#2a78b8", "#d1603d", "#3d9970", "#8e5ea2", "#b8901f", "#5c6b7a")
 CAPTION = {
     "model": "model {}", "rate": "at most {:g} requests a second", "budget": "planning budget {:g} ms",
-    "every": "each agent perceives {}", "draw": "{}", "seed": "seed {}",
+    "every": "perceiving {}", "draw": "{}", "seed": "seed {}",
 }  # fmt: skip
 """What a run had on or off. What all lines share is said once, below; what tells them apart is said of each."""
 
@@ -32,12 +33,12 @@ CAPTION = {
 def conditions(figures: Figures) -> dict[str, Any]:
     """What was on or off in a run, by the names of ``CAPTION``."""
     every, driver = figures["every"], figures.get("driver")
-    drawn = "drawn in a window" if figures["draw"] == "window" else "drawn, nothing shown"
+    drawn = "drawn in a window" if figures["draw"] == "window" else "drawn but not shown"
     return {
         "model": figures["model"] if figures["model"] != "none" else "off",
         "rate": figures["settings"]["rate"],
         "budget": figures["planning_ms"]["budget"],
-        "every": "every tick" if every == 1 else f"every {every} ticks",
+        "every": "every tick" if every == 1 else f"every {_ORDINAL.get(every, f'{every}th')} tick",
         "draw": "nothing drawn" if figures["draw"] == "none" else f"{drawn} (driver {driver})",
         "seed": figures["seed"],
     }
@@ -53,13 +54,14 @@ def plot(found: list[Figures], file: Path) -> None:
         raise SettingsError("a picture is of searches: give files that `astrasim stress --find --json FILE` wrote")
     told = [conditions(figures) for figures in found]
     shared = {name for name in CAPTION if all(each[name] == told[0][name] for each in told)}
-    with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 10, "svg.hashsalt": "astrasim"}):
-        figure = Figure(figsize=(9, 5.6), dpi=150, layout="constrained")
+    with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 10, "svg.fonttype": "none"}):
+        figure = Figure(figsize=(9, 6), dpi=150, layout="constrained")
         axes = figure.add_subplot()
         for number, (figures, own) in enumerate(zip(found, told, strict=True)):
             words = [CAPTION[name].format(own[name]) for name in CAPTION if name not in shared]
             _line(axes, figures, COLOURS[number % len(COLOURS)], ", ".join(words))
         _frame(axes)
+        figure.legend(frameon=False, fontsize=9, loc="outside upper left")
         caption = "; ".join(CAPTION[name].format(told[0][name]) for name in CAPTION if name in shared)
         machine = found[0]["machine"]
         figure.supxlabel(
@@ -92,7 +94,7 @@ def _line(axes: Any, figures: Figures, colour: str, label: str) -> None:
     sustained = f"{found['median']:,} agents"
     if len(found["agents"]) > 1:
         sustained += f" ({found['least']:,} to {found['most']:,})"
-    axes.plot([], [], "-", color=colour, linewidth=2, label=f"{label}: {sustained}" if label else sustained)
+    axes.plot([], [], "-", color=colour, linewidth=2, label=f"{label or 'sustained'}: {sustained}")
     if found["median"]:
         axes.plot(
             found["median"], figures["frame_ms"]["p99"], "o", color=colour, markersize=9, markeredgecolor="white",
@@ -108,10 +110,8 @@ def _frame(axes: Any) -> None:
         f"60 FPS: {PERIOD_MS:.2f} ms", (0.01, PERIOD_MS), xycoords=("axes fraction", "data"), xytext=(0, 4),
         textcoords="offset points", fontsize=9, color="#333333",
     )  # fmt: skip
-    axes.plot([], [], "-", color="#777777", linewidth=1.8, label="p99 of the frames")
-    axes.plot([], [], "--", color="#777777", linewidth=1.1, label="p50")
     axes.set_xlabel("agents")
-    axes.set_ylabel("work a frame, ms")
+    axes.set_ylabel("work a frame, ms (p99 solid, p50 dashed)")
     for axis, form in ((axes.xaxis, "{:,.0f}"), (axes.yaxis, "{:g}")):
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(FuncFormatter(lambda value, _, form=form: form.format(value)))
@@ -120,7 +120,6 @@ def _frame(axes: Any) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, 0.97))
 
 
 def main() -> None:
