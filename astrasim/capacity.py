@@ -10,7 +10,8 @@ once, and no number counts on one run that was close: each is tried until two tr
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from .frames import MIN_FRAMES, PERIOD_MS
 
@@ -18,7 +19,7 @@ LOOK_FRAMES = 180
 CLEAR = 0.8
 """A p99 below this share of a frame is no accident: noise makes frames longer, not shorter."""
 TOLERANCE = 0.05
-BUDGET_SLACK = 1.05
+BUDGET_SLACK = 0.05
 """The last unit of work in a tick may take longer than the one before it."""
 
 
@@ -46,7 +47,7 @@ def judge(p50_ms: float, p99_ms: float, planning_p99_ms: float = 0.0, budget_ms:
     Args:
         planning_p99_ms: in CPU time of the planning thread: on the wall, what interrupts it is counted too.
     """
-    planned = planning_p99_ms <= budget_ms * BUDGET_SLACK
+    planned = planning_p99_ms <= budget_ms * (1 + BUDGET_SLACK)
     kept = p99_ms <= PERIOD_MS and planned
     return Verdict(kept, p99_ms <= CLEAR * PERIOD_MS and planned if kept else p50_ms > PERIOD_MS)
 
@@ -76,6 +77,8 @@ class Search:
         self._votes = [0, 0]
         self._first = min(max(first, least), most)
         self.best = 0
+        self.tried: list[dict[str, Any]] = []
+        """Every try in its order, for ``--json``: the trial, its verdict, and what ``tell`` was told besides."""
         self.trial: Trial | None = Trial(self._first, LOOK_FRAMES, "bracket")
         """What to run next; None when done."""
 
@@ -89,9 +92,10 @@ class Search:
         """The smallest number so far that did not; None: none yet."""
         return min(self._lost, default=None)
 
-    def tell(self, verdict: Verdict) -> None:
-        """What came of ``trial``; sets the next one."""
+    def tell(self, verdict: Verdict, figures: Mapping[str, Any] | None = None) -> None:
+        """What came of ``trial``; sets the next one. ``figures`` are kept in ``tried``."""
         assert self.trial is not None, "the search is done"
+        self.tried.append({**self.trial._asdict(), **verdict._asdict(), **(figures or {})})
         n, frames, stage = self.trial
         self._votes[verdict.kept] += 1
         # In a short look one win is enough: whole runs go over it again.
@@ -131,6 +135,21 @@ class Search:
 
     def _whole(self, agents: int, stage: str = "bisect") -> Trial:
         return Trial(agents, self._frames, stage)
+
+
+def found(searches: Sequence[Search]) -> dict[str, Any]:
+    """What searches that are done found, for ``--json``.
+
+    ``agents``: by search, rising; ``median`` of them (of two, the lower), ``least`` and ``most``; ``tolerance``: the
+    next number up that was tried and failed is at most so much more; ``planning_slack``: so much over its budget
+    planning's p99 may be; ``tried``: by search, every try in its order.
+    """
+    ordered = sorted(searches, key=lambda search: search.best)
+    agents = [search.best for search in ordered]
+    return {
+        "agents": agents, "median": agents[(len(agents) - 1) // 2], "least": agents[0], "most": agents[-1],
+        "tolerance": ordered[0].tolerance, "planning_slack": BUDGET_SLACK, "tried": [s.tried for s in ordered],
+    }  # fmt: skip
 
 
 def _rounded(value: float, low: int, high: int) -> int:

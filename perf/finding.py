@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from astrasim import SettingsError
-from astrasim.capacity import BUDGET_SLACK, TOLERANCE, Search, Trial, Verdict, judge
+from astrasim.capacity import Search, Verdict, found, judge
 from astrasim.frames import MIN_FRAMES
 
 from .apart import measure_apart
 from .stress import Run
 
 MOST = 2_000_000
+KEPT = ("frame_ms", "missed", "planning_ms", "rss_mb", "requests")
+"""Figures of every try."""
 Figures = dict[str, Any]
 
 
@@ -26,10 +28,9 @@ def find(
 ) -> Figures:
     """Search ``runs`` times, beginning at ``run.agents``, and return the figures of the search in the middle.
 
-    They are those of the run that confirmed its number, with ``find`` beside them: ``agents`` (what each search found),
-    ``median``, ``least``, ``most``, ``tolerance`` (the next number up that was tried and failed is at most so much
-    more) and ``tried`` (by search, every try in its order). Where not even one agent is sustained, ``median`` is 0 and
-    the figures are those of the last try.
+    They are those of the run that confirmed its number, with ``find`` beside them
+    (:func:`~astrasim.capacity.found`). Where not even one agent is sustained, ``median`` is 0 and the figures are
+    those of the last try.
 
     Args:
         told: is given a line before and after every try.
@@ -46,27 +47,21 @@ def find(
         raise SettingsError(f"fault {run.fault!r}: a search goes without; look for the number first, then try a fault")
     if not run.budget_ms:
         raise SettingsError("budget_ms=0: nobody plans then, and a search is for agents that do; give it more than 0")
-    searches: list[tuple[int, Figures, list[Figures]]] = []
+    searches: list[tuple[Search, Figures]] = []
     first = max(1, run.agents)
     for number in range(runs):
         prefix = f"search {number + 1} of {runs}: " if runs > 1 else ""
         searches.append(_search(replace(run, agents=first), most, prefix, told, measured))
-        first = max(1, searches[0][0] * 7 // 10)  # near, so that the bracket takes a few looks less
-    searches.sort(key=lambda each: each[0])
-    found = [agents for agents, _, _ in searches]
-    middle = (runs - 1) // 2
-    return searches[middle][1] | {
-        "find": {
-            "agents": found, "median": found[middle], "least": found[0], "most": found[-1], "tolerance": TOLERANCE,
-            "planning_allowed_ms": round(run.budget_ms * BUDGET_SLACK, 3), "tried": [tried for _, _, tried in searches],
-        }
-    }  # fmt: skip
+        first = max(1, searches[0][0].best * 7 // 10)  # near, so that the bracket takes a few looks less
+    find = found([search for search, _ in searches])
+    middle = next(figures for search, figures in searches if search.best == find["median"])
+    return middle | {"find": find}
 
 
 def _search(
     run: Run, most: int, prefix: str, told: Callable[[str], None], measured: Callable[[Run], Figures | None]
-) -> tuple[int, Figures, list[Figures]]:
-    search, tried, last = Search(run.agents, most, frames=run.frames), [], None
+) -> tuple[Search, Figures]:
+    search, last = Search(run.agents, most, frames=run.frames), None
     while (trial := search.trial) is not None:
         what = f"{prefix}{trial.agents:,} agents, {trial.frames} frames"
         told(f"{what} ({trial.stage}{_between(search)}) ...")
@@ -74,25 +69,17 @@ def _search(
         verdict = Verdict(kept=False, clear=True) if figures is None else judge(
             figures["frame_ms"]["p50"], figures["frame_ms"]["p99"], figures["planning_ms"]["cpu_p99"], run.budget_ms
         )  # fmt: skip
-        tried.append(_entry(trial, figures, verdict))
-        last = figures or last
         told(f"{what}: {_in_words(figures, verdict)}")
-        search.tell(verdict)
+        search.tell(verdict, {"died": True} if figures is None else {name: figures[name] for name in KEPT})
+        last = figures or last
     if last is None:
         raise SettingsError("every run's process died, with one agent too; `astrasim stress --agents 1` may say why")
-    return search.best, last, tried
+    return search, last
 
 
 def _between(search: Search) -> str:
     kept = f"; {search.low:,} kept to the frame" if search.low else ""
     return kept + (f", {search.high:,} did not" if search.high is not None else "")
-
-
-def _entry(trial: Trial, figures: Figures | None, verdict: Verdict) -> Figures:
-    entry: Figures = trial._asdict() | verdict._asdict()
-    return entry | ({"died": True} if figures is None else {
-        name: figures[name] for name in ("frame_ms", "missed", "planning_ms", "rss_mb", "requests")
-    })  # fmt: skip
 
 
 def _in_words(figures: Figures | None, verdict: Verdict) -> str:

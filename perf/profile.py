@@ -52,8 +52,8 @@ class Profile:
 
         return run
 
-    def figures(self, frames: int) -> dict[str, dict[str, float]]:
-        """p50 and p99 of the last ``frames`` in ms, and the p50 in ns an agent, by part.
+    def figures(self, frames: int) -> dict[str, dict[str, float | None]]:
+        """p50 and p99 of the last ``frames`` in ms, and the p50 in ns an agent (None where there are none), by part.
 
         The simulation goes on for some ticks. Sorting into the grid and looking are one kernel, so how long the grid
         takes is seen in looks when it is nobody's turn; ``perceive`` is perception with the p50 of that taken off.
@@ -71,7 +71,8 @@ class Profile:
             kept["perceive"] = np.maximum(kept["perceive"] - np.median(kept["grid"]), 0.0)
         return {name: self._row(ms) for name, ms in kept.items() if len(ms)}
 
-    def _row(self, ms: Any) -> dict[str, float]:
+    def _row(self, ms: Any) -> dict[str, float | None]:
         p50, p99 = (float(value) for value in np.percentile(ms, [50, 99]))
-        each_ns = p50 * 1e6 / max(1, self._sim.agents.count)
-        return {"p50": round(p50, 3), "p99": round(p99, 3), "ns_per_agent": round(each_ns, 1)}
+        agents = self._sim.agents.count
+        each_ns = round(p50 * 1e6 / agents, 1) if agents else None
+        return {"p50": round(p50, 3), "p99": round(p99, 3), "ns_per_agent": each_ns}

@@ -31,6 +31,10 @@ def _age(age: dict[str, float] | None) -> str:
     return "nobody perceives" if age is None else f"{age['p50']:g} / {age['max']}"
 
 
+def _whole(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"
+
+
 def drawn(figures: Figures) -> str:
     """How it was drawn, in words."""
     if figures["draw"] == "none":
@@ -57,7 +61,7 @@ ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("mean plan life, s", _joined("plans", "mean_life_s")),
     ("plans that reached their second step", _joined("plans", "second_step_share", form="{:.1%}")),
     ("percepts' age in ticks, p50 / max", lambda run: _age(run["percept_age"])),
-    ("memory, MB / bytes an agent", lambda run: f"{run['rss_mb']:.0f} / {run['bytes_per_agent'] or 0:,}"),
+    ("memory, MB / bytes an agent", lambda run: f"{run['rss_mb']:.0f} / {_whole(run['bytes_per_agent'])}"),
 )
 
 
@@ -86,12 +90,13 @@ def show(figures: Figures, console: Console) -> None:
     )
 
 
-def _profile(parts: dict[str, dict[str, float]]) -> Table:
+def _profile(parts: dict[str, Figures]) -> Table:
     table = Table(title="what the parts of a frame cost")
     for name in ("part", "p50 ms", "p99 ms", "ns an agent"):
         table.add_column(name, justify="left" if name == "part" else "right")
     for name, part in parts.items():
-        table.add_row(name, f"{part['p50']:.3f}", f"{part['p99']:.3f}", f"{part['ns_per_agent']:.1f}")
+        each_ns = part["ns_per_agent"]
+        table.add_row(name, f"{part['p50']:.3f}", f"{part['p99']:.3f}", "" if each_ns is None else f"{each_ns:.1f}")
     return table
 
 

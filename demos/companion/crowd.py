@@ -119,7 +119,7 @@ class Search:
     @property
     def found(self) -> dict[str, Any]:
         """How it was found, for ``--json``."""
-        return {"agents": [self.best], "tolerance": self._search.tolerance}
+        return capacity.found([self._search])
 
     def frame(self, work_ms: float, arrived: bool) -> str:
         """One frame's work; what begins with it ("measure", "done"), or ""."""
@@ -139,13 +139,15 @@ class Search:
         hopeless = tried >= self.HOPELESS_FRAMES and self._missed > trial.frames // 100 + 3
         if tried < trial.frames and not hopeless:
             return ""
-        p50, p99 = np.percentile(self._work, [50, 99])
-        self._search.tell(capacity.judge(float(p50), float(p99), *self._crowd.planning_ms()))
+        times = FrameTimes(np.array(self._work), self._missed, tried / 60)
+        ms, planning = times.percentiles(), self._crowd.planning_ms()
+        rounded = {name: round(value, 3) for name, value in ms._asdict().items()}
+        figures = {"frames": tried, "frame_ms": rounded, "missed": self._missed}
+        self._search.tell(capacity.judge(ms.p50, ms.p99, *planning), figures)
         if not self.done:
             self._next()
             return ""
-        self.phase = "done"
-        self.result = FrameTimes(np.array(self._work), self._missed, tried / 60)
+        self.phase, self.result = "done", times
         return "done"
 
     def _next(self) -> None:

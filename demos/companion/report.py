@@ -68,7 +68,7 @@ def figures(view: View, options: Options, times: FrameTimes, capacity: bool = Fa
             "size": list(view.screen.get_size()),
             "budget": in_words(budget),
             "budget_units": budget.units,
-            "requests_per_second": view.sim.settings.requests_per_second,
+            "rate": view.sim.settings.requests_per_second,
             "keys": None if options.keys is None else options.keys.name,
             "capacity": capacity,
         },
