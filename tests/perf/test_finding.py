@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 from astrasim import SettingsError
+from astrasim.cli import app
 from astrasim.figures import machine
 from astrasim.perf.apart import measure_apart
 from astrasim.perf.finding import find
 from astrasim.perf.plot import plot
-from astrasim.perf.stress import Run
+from astrasim.perf.stress import Run, measure
 
 MACHINE = machine()
 
@@ -124,6 +128,24 @@ def test_it_does_not_outlive_who_started_it() -> None:
 def test_what_cannot_be_searched_for_is_refused_in_words(run: Run, runs: int, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         find(run, runs, measured=made_up(100))
+
+
+def test_the_command_shows_a_search_and_writes_figures_and_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = measure(Run(20, frames=5, model="none", profile=True))
+    machine = made_up(30_000)
+    kept = {name: one[name] for name in ("planning_ms", "requests", "settings")}
+    quick = partial(find, measured=lambda run: one | machine(run) | kept)
+    monkeypatch.setattr("astrasim.perf.finding.find", quick)
+    figures, picture = tmp_path / "out.json", tmp_path / "out.png"
+    arguments = ["stress", "--find", "--runs", "3", "--json", str(figures), "--plot", str(picture)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    found = json.loads(figures.read_text(encoding="utf-8"))["find"]
+    assert f"sustained at 60 FPS: {found['median']:,} agents (to within 5%), median of 3 searches" in done.output
+    assert "what the parts of a frame cost" in done.output
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_picture_says_what_was_on_or_off(tmp_path: Path) -> None:
