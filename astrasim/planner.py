@@ -107,8 +107,8 @@ class Planner:
         self._fill_tokens()
         # Each looks at the clock after each unit, not before its first: the loop below just did.
         stages = (self._forget_plans, self._take_answers, self._send, self._hand_out, self._serve)
-        self.budget.start()
         cpu_s = cpu_clock()
+        self.budget.start()
         if self.budget.left():
             start, self._first_stage = self._first_stage, 0
             for at in range(start, start + len(stages)):

@@ -68,7 +68,8 @@ def test_it_draws_in_a_window(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     command = ["xvfb-run", "-a", *STRESS, "--agents", "50", "--frames", "10", "--model", "none", "--draw", "window",
                "--json", str(out)]  # fmt: skip
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    environment = {name: value for name, value in os.environ.items() if name != "SDL_VIDEODRIVER"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
     written = out.read_text(encoding="utf-8")
     assert '"draw": "window"' in written and '"driver": "x11"' in written
