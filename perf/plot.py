@@ -24,8 +24,8 @@ Figures = dict[str, Any]
 _ORDINAL = {2: "2nd", 3: "3rd"}
 COLOURS = ("#2a78b8", "#d1603d", "#3d9970", "#8e5ea2", "#b8901f", "#5c6b7a")
 CAPTION = {
-    "model": "model {}", "rate": "at most {:g} requests a second", "budget": "planning budget {:g} ms",
-    "every": "perceiving {}", "draw": "{}", "seed": "seed {}",
+    "workload": "{}", "model": "model {}", "rate": "at most {:g} requests a second",
+    "budget": "planning budget {:g} ms", "every": "perceiving {}", "draw": "{}", "seed": "seed {}",
 }  # fmt: skip
 """What a run had on or off. What all lines share is said once, below; what tells them apart is said of each."""
 
@@ -35,6 +35,7 @@ def conditions(figures: Figures) -> dict[str, Any]:
     every, driver = figures["every"], figures.get("driver")
     drawn = "drawn in a window" if figures["draw"] == "window" else "drawn but not shown"
     return {
+        "workload": figures["workload"],
         "model": figures["model"] if figures["model"] != "none" else "off",
         "rate": figures["settings"]["rate"],
         "budget": figures["planning_ms"]["budget"],

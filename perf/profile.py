@@ -15,13 +15,14 @@ from astrasim.membership import inside
 from astrasim.systems import Action, Move, Perception, Planning, Situations
 
 from .arena import Referee
+from .herd import Seasons
 
-PARTS: dict[str, type[esper.Processor]] = {
-    "perceive": Perception, "key": Situations, "plan": Planning, "act": Action, "move": Move, "referee": Referee,
+PARTS: dict[str, tuple[type[esper.Processor], ...]] = {
+    "perceive": (Perception,), "key": (Situations,), "plan": (Planning,), "act": (Action,), "move": (Move,),
+    "game": (Referee, Seasons),
 }  # fmt: skip
-"""The parts of a tick in their order; ``referee`` is the arena's own, which puts back the dead."""
+"""The parts of a tick in their order; ``game`` is the workload's own, which sees to the dead."""
 GRID_TICKS = 120
-NOBODYS_TURN = 1 << 40
 
 
 class Profile:
@@ -34,9 +35,9 @@ class Profile:
         self._sim = sim
         self._ms: dict[str, array[float]] = {}
         with inside(sim.world):
-            self._processors = {name: esper.get_processor(part) for name, part in PARTS.items()}
+            found = [(name, esper.get_processor(each)) for name, part in PARTS.items() for each in part]
+        self._processors = {name: processor for name, processor in found if processor is not None}
         for name, processor in self._processors.items():
-            assert processor is not None
             processor.process = self.timed(name, processor.process)  # type: ignore[method-assign]  # of this one object
 
     def timed(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,7 +66,7 @@ class Profile:
         if self._sim.agents.count:
             for _ in range(GRID_TICKS):
                 self._sim.tick()
-                grid(NOBODYS_TURN, 1)
+                grid(np.zeros(self._sim.agents.count, np.uint8))  # it is nobody's turn
         kept = {"grid": np.array(self._ms["grid"]), **kept}
         if len(kept["grid"]):
             kept["perceive"] = np.maximum(kept["perceive"] - np.median(kept["grid"]), 0.0)

@@ -1,11 +1,10 @@
-"""Draws the arena in earnest: its ground, a square for each agent, and the flip that shows them."""
+"""Draws a workload in earnest: its ground, a square for each agent, and the flip that shows them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -17,11 +16,11 @@ from astrasim import SettingsError, Simulation, Source
 from astrasim.errors import AstraSimError
 from astrasim.kernels.drawing import draw_squares
 
-from .arena import ground, side_of
+from .arena import ground
 from .stress import SIZE
 
-GROUND = ((30, 36, 42), (27, 43, 40), (38, 38, 50))
-"""Open, wood, bog."""
+GROUND = ((30, 36, 42), (27, 43, 40), (38, 38, 50), (66, 68, 74))
+"""Open; the arena's wood and bog; the herd's rocks."""
 COLOURS = {Source.HEURISTIC: (150, 158, 166), Source.CACHE: (110, 190, 255), Source.LLM: (255, 200, 72)}
 """An agent's colour says where its plan came from."""
 
@@ -52,7 +51,7 @@ def opened(draw: str) -> Iterator[pygame.Surface]:
         surface = pygame.display.set_mode(SIZE)
         if surface.get_bytesize() != 4:
             raise SettingsError(f"draw {draw!r}: the display has {surface.get_bitsize()} bits a pixel; it needs 32")
-        pygame.display.set_caption("AstraSim: the arena")
+        pygame.display.set_caption("AstraSim: a stress run")
         yield surface
     finally:
         pygame.display.quit()
@@ -65,20 +64,21 @@ _INSTEAD = "set DISPLAY, run it under xvfb-run, or draw with 'dummy'"
 
 
 class Screen:
-    """One arena on one surface."""
+    """One workload on one surface."""
 
     def __init__(self, surface: pygame.Surface, sim: Simulation) -> None:
         self._surface, self._sim = surface, sim
         self.driver = pygame.display.get_driver()
         width, height = surface.get_size()
-        self._side = side_of(sim.agents.count)
+        assert sim.domain.size is not None
+        self._side = sim.domain.size[0]  # all workloads are square
         self._scale = height / self._side
         self._left, self._top = (width - height) / 2, 0.0  # the world is as high as the window
         self._square = min(5, max(3, round(self._scale * 4)))
         self._colours = np.zeros(len(Source), np.uint32)
         for source, colour in COLOURS.items():
             self._colours[source.value] = surface.map_rgb(colour)
-        self._rows = np.arange(sim.agents.count)
+        self._rows = np.arange(0)
         self._ground = self._paint()
         self.draw()  # loads the kernel before the first frame that needs it
 
@@ -87,9 +87,12 @@ class Screen:
         for event in pygame.event.get():
             if event.type == pygame.QUIT:
                 raise WindowClosed("the window was closed before the run was over: there are no figures")
+        agents = self._sim.agents
+        if len(self._rows) < agents.count:
+            self._rows = np.arange(agents.capacity)
         self._surface.blit(self._ground, (0, 0))
         draw_squares(
-            self._surface, self._sim.agents, self._rows, (self._scale, self._left, self._top),
+            self._surface, agents, self._rows[: agents.count], (self._scale, self._left, self._top),
             self._surface.get_size(), self._square, self._colours,
         )  # fmt: skip
         pygame.display.flip()
@@ -98,7 +101,13 @@ class Screen:
         """The ground, painted once."""
         width, height = self._surface.get_size()
         x, y = (np.arange(width)[:, None] - self._left) / self._scale, np.arange(height)[None, :] / self._scale
-        patches: Any = ground(*np.broadcast_arrays(x, y)).astype(np.intp)
+        outside = ((x < 0) | (x > self._side))[:, 0]
+        x, y = np.broadcast_arrays(np.clip(x, 0, self._side * (1 - 1e-9)), y)
+        rocks = self._sim.obstacles
+        if rocks.blocked.size:
+            patches = 3 * rocks.blocked[(y / rocks.cell).astype(np.intp), (x / rocks.cell).astype(np.intp)]
+        else:
+            patches = ground(x, y).astype(np.uint8)
         colours = np.array(GROUND, np.uint8)[patches]
-        colours[((x < 0) | (x > self._side))[:, 0]] = 14, 17, 21
+        colours[outside] = 14, 17, 21
         return pygame.surfarray.make_surface(colours).convert()

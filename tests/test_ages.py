@@ -38,7 +38,7 @@ def test_it_is_bounded_by_the_slices(every: int) -> None:
 
 def test_it_is_measured_and_not_taken_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     look: Callable[..., None] = Perception.look
-    monkeypatch.setattr(Perception, "look", lambda self, every, phase: look(self, 2 * every, phase))
+    monkeypatch.setattr(Perception, "look", lambda self, turn: look(self, turn * (self._sim.ticks % 2)))
     with herd(3) as sim:
         for _ in range(20):
             sim.tick()

@@ -63,6 +63,7 @@ def figures(view: View, options: Options, times: FrameTimes, capacity: bool = Fa
     found = {"find": view.search.found} if capacity and view.search is not None else {}
     figures = measured(view.sim, times, view.memory_before) | found | {
         "draw": "dummy" if options.headless else "window",
+        "workload": "companion demo",
         "driver": pygame.display.get_driver(),
         "settings": {
             "size": list(view.screen.get_size()),

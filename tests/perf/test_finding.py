@@ -33,7 +33,8 @@ def made_up(limit: int, planning_ms: float = 1.0) -> Callable[[Run], dict[str, A
         p99 = 16.6 * run.agents / limit
         return {
             "agents": run.agents, "every": run.every, "frames": run.frames, "draw": run.draw, "driver": None,
-            "model": run.model, "seed": run.seed, "frame_ms": {"p50": p99 / 1.2, "p95": p99, "p99": p99, "max": p99},
+            "workload": run.workload, "model": run.model, "seed": run.seed,
+            "frame_ms": {"p50": p99 / 1.2, "p95": p99, "p99": p99, "max": p99},
             "missed": 0, "planning_ms": {"cpu_p99": planning_ms, "budget": run.budget_ms}, "rss_mb": 300.0,
             "requests": {}, "settings": {"rate": run.rate}, "machine": MACHINE,
         }  # fmt: skip
