@@ -50,7 +50,7 @@ def test_it_opens_a_window_and_leaves_nothing_behind(display: str, tmp_path: Pat
     gone, _ = psutil.wait_procs([gateway], timeout=10)
     assert gone, "the gateway's process outlives the game"
     out = json.loads(figures.read_text(encoding="utf-8"))
-    assert out["draw"] == "x11"
+    assert out["draw"] == "window" and out["driver"] == "x11"
     assert out["settings"]["size"] == [1280, 720]
     assert picture.exists()
 
