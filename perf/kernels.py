@@ -173,7 +173,7 @@ def slower(now: dict[str, float], recorded: dict[str, float]) -> list[str]:
 
 def processor() -> str:
     """The kind of processor as LLVM, which compiles the kernels for it, calls it."""
-    return llvmlite.binding.get_host_cpu_name()
+    return str(llvmlite.binding.get_host_cpu_name())
 
 
 def show(ns: dict[str, float], agents: int, console: Console) -> None:
