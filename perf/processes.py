@@ -53,9 +53,9 @@ def give_way() -> None:
     """
     if hasattr(os, "nice"):
         os.nice(10)
-    if hasattr(os, "SCHED_BATCH"):  # no request that comes in may take a core from a frame at once
+    if hasattr(os, "SCHED_IDLE"):  # no request that comes in may take a core from a frame at once
         with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 @contextmanager
