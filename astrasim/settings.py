@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     tick_s: float = Field(1 / 60, gt=0, le=1)
     """The fixed time step, in seconds."""
     seed: int = Field(0, ge=0, lt=2**31)
+    threads: int = Field(2, ge=1, le=2)
+    """On how many threads at most perception, situations and actions of large worlds run; nothing depends on it but
+    time. The second is used from 8,192 agents on, where there is a second core."""
     capacity: int = Field(1024, ge=1, le=10_000_000)
     """Rows of the agent table to begin with; it doubles by itself."""
     cache_entries: int = Field(131_072, ge=8, le=100_000_000)

@@ -22,6 +22,7 @@ from .examples import with_examples
 from .frames import keep_freed_memory
 from .gateway import Gateway, ModelSpec
 from .kernels.columns import NEED_ORDER, Agents, Things, no_events
+from .kernels.sharing import SHARED_FROM, has_second_core
 from .membership import World
 from .model_choice import choose_model
 from .movement import Integrate, Movement
@@ -95,6 +96,8 @@ class Simulation:
         """What agents did to others and to things in the last tick, in row order; shape (events,) each."""
         self.looking: NDArray[np.int64] = np.arange(0)
         """The rows of the agents that look around in this tick, rising. The first system of a tick writes it."""
+        self.shared_from = SHARED_FROM if self.settings.threads > 1 and has_second_core() else 1 << 62
+        """So many agents share perception, situations and actions between two threads."""
         self._columns: Agents | None = None
         self._in_tick = False
         self._population = Population(self.compiled, self.settings.capacity, self._world)

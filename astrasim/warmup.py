@@ -56,7 +56,11 @@ def _run() -> None:
         for _ in range(3):
             sim.tick()
         sim.remove(agents[0])
+        sim.shared_from = 0  # as a large world
         sim.tick()
+        sim.settings = settings.model_copy(update={"every": 2})
+        sim.tick()
+        sim.settings = settings
         sim.why(agents[1])
         sim.planner.cache.put_back(0)
         sim.planner.cache.pick(0)

@@ -30,6 +30,7 @@ from astrasim.frames import quiet_gc
 from astrasim.kernels.grid import lay_cells, sort_rows
 from astrasim.kernels.lanes import LANES, best_of, nearest_among
 from astrasim.kernels.perceiving import perceive, write_percepts
+from astrasim.kernels.sharing import nothing_taken
 
 from .arena import build_arena
 
@@ -56,12 +57,13 @@ def _all(arguments: tuple[Any, ...]) -> int:
 
 
 CALLED = {
-    "perception, whole": Kernel("systems.perception", "look", _all),
+    "perception, whole": Kernel("systems.perception", "look_alone", _all),
     "situations": Kernel("systems.situations", "situate", lambda a: len(a[7])),
     "find who needs a plan": Kernel("serving", "collect_needs", lambda a: int(a[1])),
     "serve (each one served)": Kernel("serving", "serve", lambda a: int(a[8] - a[7])),
     "cooldowns": Kernel("systems.action", "cool_down", lambda a: int(a[2])),
     "act": Kernel("systems.action", "act", lambda a: int(a[6])),
+    "join events": Kernel("systems.action", "close_up", _all),
     "events (each)": Kernel("systems.action", "apply_events", lambda a: int(a[4] - a[3])),
     "finish": Kernel("systems.action", "finish", lambda a: int(a[5])),
     "move": Kernel("movement", "integrate", lambda a: int(a[1])),
@@ -124,7 +126,7 @@ class Stopwatch:
 
 def measure(agents: int, ticks: int | None = None) -> dict[str, float]:
     """Nanoseconds an agent of each kernel and of the reference loop: the quick calls of so many ticks of the arena."""
-    sim = build_arena(agents, Settings(model="none", capacity=agents))
+    sim = build_arena(agents, Settings(model="none", capacity=agents, threads=1))
     watch, rng = Stopwatch(), np.random.default_rng(0)
     x, y = (rng.uniform(0, 30, LANES).astype(np.float32) for _ in range(2))
     rows = np.arange(LANES, dtype=np.int32)
@@ -149,11 +151,15 @@ def _time_looking(sim: Simulation, watch: Stopwatch) -> None:
     laid = watch.time(cells, n, lambda: lay_cells(f, n, groups, float(percepts.radius[0]) * (1 + 1e-6) + 1e-9))
     seen = watch.time(sort, n, lambda: sort_rows(f, kind, percepts.group, groups, n, laid))
     found = np.empty((n, channels * 3), np.int32)
+    done = nothing_taken()
     watch.time(
-        look, n, lambda: perceive(kind, turn, seen, groups, laid, f, seen, True, percepts, 0, channels, found)
+        look, n,
+        lambda: perceive(
+            kind, turn, seen, groups, laid, f, seen, True, percepts, 0, channels, found, nothing_taken()
+        ),
     )
     watch.time(
-        write, n, lambda: write_percepts(f, agents.r, kind, turn, seen.place, found, percepts, 0, channels)
+        write, n, lambda: write_percepts(f, agents.r, kind, turn, seen.place, found, percepts, 0, channels, done)
     )
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from astrasim import declarations
 from astrasim.agents import Agent, Spot
 from astrasim.errors import ActionError, AgentGone
-from astrasim.kernels.acting import act, apply_events, cool_down, finish
+from astrasim.kernels.acting import BLOCK, act, act_together, apply_events, close_up, cool_down, finish
 from astrasim.kernels.columns import AT_AGENT, AT_HOME, AT_PLACE, AT_SELF, AT_THING, HOME_X, RUNNING, Events, no_events
+from astrasim.kernels.sharing import nothing_taken, together
 from astrasim.simulation import Simulation
 from astrasim.steps import Status, check_transitions
 from astrasim.views import Rows, Spots
@@ -35,6 +36,7 @@ class Action(esper.Processor):
         self._sim = sim
         self._tasks: dict[int, Task] = {}
         self._custom: NDArray[np.int32] = np.zeros((3, 0), np.int32)
+        self._found: NDArray[np.int32] = np.zeros((2, 0), np.int32)
         self._events = no_events(0)
         targets = sim.compiled.targets
         # As lists: reading one number out of an array takes three times as long.
@@ -59,13 +61,19 @@ class Action(esper.Processor):
             self._resolve()
         if self._custom.shape[1] < n:
             self._custom = np.zeros((3, agents.capacity), np.int32)
+            self._found = np.zeros((2, agents.capacity // BLOCK + 1), np.int32)
         if len(self._events.source) < n:
             self._events = no_events(agents.capacity)
         before = agents.state[:n].copy() if sim.settings.strict else None
-        event_count, custom = act(
+        work = (
             sim.columns(), sim.thing_columns(), tables.actions, tables.targets, planner.plans.table, self._events,
-            n, dt, sim.time, sim.settings.seed, self._custom,
+            n, dt, sim.time, sim.settings.seed, self._custom, self._found, nothing_taken(),
         )  # fmt: skip
+        if n >= sim.shared_from:
+            together(act_together, *work)
+        else:
+            act(*work)
+        event_count, custom = close_up(self._events, self._custom, self._found, n)
         if before is not None:
             check_transitions(before, agents.state[:n])
             before = agents.state[:n].copy()

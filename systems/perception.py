@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from astrasim.errors import ActionError
 from astrasim.kernels.moving import sight
-from astrasim.kernels.perceiving import look
+from astrasim.kernels.perceiving import look as look_alone
+from astrasim.kernels.perceiving import look_together
 from astrasim.kernels.turns import rows_together, take_turns
 from astrasim.simulation import Simulation
 
@@ -49,6 +50,7 @@ class Perception(esper.Processor):
         """Sort everybody into a grid and write the percepts of those whose ``turn`` it is; shape (agents or more,)."""
         sim, tables, agents = self._sim, self._sim.compiled, self._sim.agents
         observers = agents.f, agents.r, agents.kind, turn, agents.count
+        look = look_together if agents.count >= sim.shared_from else look_alone
         if len(tables.agent_percepts.radius):
             look(*observers, agents.f, agents.kind, agents.count, True, tables.agent_percepts)
         if len(tables.thing_percepts.radius):

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from astrasim.declarations import Feature
 from astrasim.errors import ActionError
-from astrasim.kernels.situating import situate
+from astrasim.kernels.sharing import nothing_taken, together
+from astrasim.kernels.situating import situate, situate_together
 from astrasim.simulation import Simulation
 from astrasim.views import Rows
 
@@ -40,10 +41,14 @@ class Situations(esper.Processor):
                     rows = looking if kinds is None else looking[kinds[agents.kind[looking]]]
                     if len(rows):
                         self._evaluate(feature, column, rows)
-        situate(
+        work = (
             agents.f, agents.b, agents.kind, agents.key, agents.interrupt_key, agents.plan_interrupt_key,
-            agents.need, looking, sim.compiled.features,
+            agents.need, looking, sim.compiled.features, nothing_taken(),
         )  # fmt: skip
+        if len(looking) >= sim.shared_from:
+            together(situate_together, *work)
+        else:
+            situate(*work)
 
     def _evaluate(self, feature: Feature, column: int, rows: NDArray[np.intp]) -> None:
         """Write the feature's column for these rows. Where its code raises, the last value stays."""

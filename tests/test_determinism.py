@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from astrasim import Agent, Domain, Rows, Simulation, Status
+from astrasim import Agent, Domain, Rows, Settings, Simulation, Status
+from astrasim.perf.arena import build_arena
 
 Simulate = Callable[..., Simulation]
 TICKS = 500
@@ -60,10 +61,22 @@ def mixed_world(nap_s: float = 0.0) -> Domain:
     return domain
 
 
-def play(simulate: Simulate, seed: int, *, nap_s: float = 0.0, units: int = 4, every: int = 1) -> dict[str, Any]:
+def state_of(sim: Simulation) -> dict[str, Any]:
+    """A copy of every column of every agent and thing, and the planner's counters."""
+    n = sim.agents.count
+    state = {name: sim.agents.column(name).copy() for name, _, _ in sim.agents.fixed}
+    state |= {"f": sim.agents.f[:, :n].copy(), "r": sim.agents.r[:, :n].copy(), "b": sim.agents.b[:, :n].copy()}
+    state |= {"things": sim.things.f[:, : sim.things.count].copy(), "counters": sim.planner.counters.copy()}
+    return state
+
+
+def play(
+    simulate: Simulate, seed: int, *, nap_s: float = 0.0, units: int = 4, every: int = 1, shared_from: int = 1 << 62
+) -> dict[str, Any]:
     """Every column of every agent after some hundred ticks with births and deaths."""
     settings = {"seed": seed, "budget_units": units, "every": every, "capacity": 64, "cache_entries": 64}
     sim = simulate(mixed_world(nap_s), settings=settings)
+    sim.shared_from = shared_from
     rng = np.random.default_rng(99)
     for kind, number in (("hunter", 15), ("hare", 60)):
         sim.spawn_many(kind, number, x=rng.uniform(0, 80, number), y=rng.uniform(0, 80, number))
@@ -74,11 +87,8 @@ def play(simulate: Simulate, seed: int, *, nap_s: float = 0.0, units: int = 4, e
         for row in np.flatnonzero(sim.agents.hp <= 0).tolist():
             sim.remove(sim.agents.handles[row])
         sim.tick()
-    n = sim.agents.count
-    state = {name: sim.agents.column(name).copy() for name, _, _ in sim.agents.fixed}
-    state |= {"f": sim.agents.f[:, :n].copy(), "r": sim.agents.r[:, :n].copy(), "b": sim.agents.b[:, :n].copy()}
-    state |= {"things": sim.things.f[:, : sim.things.count].copy(), "counters": sim.planner.counters.copy()}
-    assert sim.stats().steps_failed > 0 and n > 40
+    assert sim.stats().steps_failed > 0 and sim.agents.count > 40
+    state = state_of(sim)
     sim.close()
     return state
 
@@ -97,3 +107,20 @@ def test_the_same_seed_gives_the_same_world(simulate: Simulate, units: int, ever
 
 def test_another_seed_gives_another_world(simulate: Simulate) -> None:
     assert "f" in same(play(simulate, seed=1), play(simulate, seed=2))
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_two_threads_come_to_the_same_as_one(simulate: Simulate, every: int) -> None:
+    alone, together = (play(simulate, 5, every=every, shared_from=at) for at in (1 << 62, 0))
+    assert same(alone, together) == []
+
+
+def test_two_threads_come_to_the_same_as_one_in_a_crowd_of_many_blocks() -> None:
+    states = []
+    for threads in (1, 2):
+        settings = Settings(model="none", seed=3, budget_units=40, every=2, capacity=40_000, threads=threads)
+        with build_arena(40_000, settings) as sim:
+            for _ in range(30):
+                sim.tick()
+            states.append(state_of(sim))
+    assert same(*states) == []

@@ -54,12 +54,15 @@ from .columns import (
     X,
     Y,
 )
-from .compiling import float_kernel, kernel
+from .compiling import float_kernel, kernel, together_kernel
 from .lanes import fetch
 from .planning import begin_plan, end_life, is_legal
+from .sharing import block_done, take_block, wait_for_blocks
 
 WANDER_PERIOD_S = 2.0
 AHEAD = 16
+BLOCK = 2048
+"""Rows of which two threads take the next."""
 ROUNDING_S = 1e-4
 AT_ONCE_S = 0.1
 """A plan that failed within so long (no step may last shorter) and a tick of its beginning failed at once."""
@@ -85,22 +88,15 @@ def _draw(uid: int, salt: np.int64) -> np.float32:
 
 
 @float_kernel
-def act(
+def _act_block(
     agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, events: Events,
-    count: int, dt: float, now: float, seed: int, custom: NDArray[np.int32],
+    begin: int, count: int, dt: float, now: float, seed: int, custom: NDArray[np.int32],
 ) -> tuple[int, int]:  # fmt: skip
-    """Start and run the step of every agent: velocities, effects on itself, events for effects on others.
-
-    ``outcome`` becomes what the step came to in this tick; rows with a custom action that may run go to ``custom``,
-    of shape (3, count): row, action, target.
-
-    Returns:
-        (number of events, number of custom rows).
-    """
+    """:func:`act` for the rows begin..count, whose events and custom rows are written from ``begin`` on."""
     f, r = agents.f, agents.r
     dt32 = np.float32(dt)
-    emitted = listed = 0
-    for i in range(count):
+    emitted = listed = begin
+    for i in range(begin, count):
         if i + AHEAD < count:  # whoever is the target there is anywhere, and the processor cannot guess where
             ahead = plans.target[agents.plan[i + AHEAD], agents.step[i + AHEAD]]
             j = r[targets.index[ahead], i + AHEAD] if targets.sort[ahead] == AT_AGENT else -1
@@ -212,6 +208,62 @@ def act(
                 f[gain, i] = min(f[gain, i] + actions.gain_rate[a] * dt32, actions.limit[a])
             if f[gain, i] >= actions.limit[a]:
                 agents.outcome[i] = DONE
+    return emitted - begin, listed - begin
+
+
+@kernel
+def act(
+    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, events: Events,
+    count: int, dt: float, now: float, seed: int, custom: NDArray[np.int32], found: NDArray[np.int32],
+    counters: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Start and run the step of every agent: velocities, effects on itself, events for effects on others.
+
+    ``outcome`` becomes what the step came to in this tick; rows with a custom action that may run go to ``custom``,
+    of shape (3, count): row, action, target. Each block of rows writes its events, and its custom rows, from the place
+    of its first row on, and how many these are to ``found``, of shape (2, blocks); :func:`close_up` joins them.
+    """
+    blocks = (count + BLOCK - 1) // BLOCK
+    block = take_block(counters, 0)
+    while block < blocks:
+        begin = block * BLOCK
+        found[0, block], found[1, block] = _act_block(
+            agents, things, actions, targets, plans, events, begin, min(begin + BLOCK, count), dt, now, seed, custom
+        )
+        block_done(counters, 0)
+        block = take_block(counters, 0)
+    wait_for_blocks(counters, 0, blocks)
+
+
+@together_kernel
+def act_together(
+    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, events: Events,
+    count: int, dt: float, now: float, seed: int, custom: NDArray[np.int32], found: NDArray[np.int32],
+    counters: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """:func:`act`, on as many threads as call it with the same arguments."""
+    act(agents, things, actions, targets, plans, events, count, dt, now, seed, custom, found, counters)
+
+
+@kernel
+def close_up(events: Events, custom: NDArray[np.int32], found: NDArray[np.int32], count: int) -> tuple[int, int]:
+    """Join what the blocks of :func:`act` wrote, in the order of rows.
+
+    Returns:
+        (number of events, number of custom rows).
+    """
+    emitted = listed = 0
+    for block in range((count + BLOCK - 1) // BLOCK):
+        first = block * BLOCK
+        for k in range(first, first + found[0, block]):
+            events.source[emitted], events.target[emitted] = events.source[k], events.target[k]
+            events.column[emitted], events.amount[emitted] = events.column[k], events.amount[k]
+            events.limit[emitted], events.thing[emitted] = events.limit[k], events.thing[k]
+            emitted += 1
+        for k in range(first, first + found[1, block]):
+            for q in range(3):
+                custom[q, listed] = custom[q, k]
+            listed += 1
     return emitted, listed
 
 

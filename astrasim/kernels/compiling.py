@@ -27,3 +27,9 @@ def float_kernel(function: F) -> F:
     """The same for one that reckons with floats, which may be reckoned faster."""
     compiled: F = njit(cache=True, _nrt=False, fastmath=FASTMATH)(function)  # type: ignore[call-overload]
     return compiled
+
+
+def together_kernel(function: F) -> F:
+    """The same for one that lets go of Python's lock, so that two threads can be in it."""
+    compiled: F = njit(cache=True, _nrt=False, nogil=True)(function)  # type: ignore[call-overload]
+    return compiled

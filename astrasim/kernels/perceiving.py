@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from .compiling import float_kernel
 from .grid import EXACT, INFINITY, Cells, Sorted, lay_cells, sort_rows
 from .lanes import LANES, NEVER, best_of, fetch, least_among, nearest_among
+from .sharing import COUNTERS, block_done, nothing_taken, take_block, together, wait_for_blocks
 
 SPAN = 4096
 """After so many candidates an agent looks whether it needs more: ten thousand on one point all see at once that nobody
 is nearer than at no distance, and enough to be counted."""
 NONE = np.int32(NEVER)
+CELLS, ROWS = 64, 2048
+"""Blocks, of which two threads take the next: some tens of microseconds each."""
 
 
 class PerceptTable(NamedTuple):
@@ -75,6 +78,7 @@ def perceive(
     first_channel: int,
     last_channel: int,
     found: NDArray[np.int32],
+    counters: NDArray[np.int64],
 ) -> None:
     """Find what the agents whose ``turn`` it is see in channels of one radius.
 
@@ -102,62 +106,70 @@ def perceive(
         if weak_by[c] >= 0:
             _rank(seen_f[weak_by[c]], rows, keys[c - first_channel], len(rows) - LANES)
     slots = found.shape[1] // (last_channel - first_channel)
-    for cell in range(area):
-        cx, cy = -1, -1
-        for g in range(observer_groups):
-            for o in range(start[g * area + cell], start[g * area + cell + 1]):
-                i = observer_row[o]
-                if not turn[i]:
-                    continue
-                if cx < 0:
-                    cy, cx = cell // nx, cell % nx
-                    left, right = -1 if cx > 0 else 0, 2 if cx + 1 < nx else 1
-                    low, high = cell - nx if cy > 0 else cell, cell + nx if cy + 1 < ny else cell
-                x, y, me = observer_x[o], observer_y[o], np.int32(i if same else -1)
-                for c in range(first_channel, last_channel):
-                    q = sees[c, kind[i]]
-                    if q < 0:
+    blocks = (area + CELLS - 1) // CELLS
+    block = take_block(counters, 0)
+    while block < blocks:
+        for cell in range(block * CELLS, min(block * CELLS + CELLS, area)):
+            cx, cy = -1, -1
+            for g in range(observer_groups):
+                for o in range(start[g * area + cell], start[g * area + cell + 1]):
+                    i = observer_row[o]
+                    if not turn[i]:
                         continue
-                    slot = (c - first_channel) * slots
-                    if near_ref[c] >= 0 or total[c] >= 0:
-                        so_far[:] = NONE
-                        count = np.int32(0)
-                        members, shift = percepts.members[q], 0
-                        while members:
-                            for middle in range(low + shift, (high if members & 1 else low - 1) + shift + 1, nx):
-                                # Cells of one line are neighbours in memory: one run of candidates a line.
-                                first, last = begins[middle + left], begins[middle + right]
-                                while last - first > SPAN:
-                                    count += nearest_among(
-                                        xs, ys, rows, rows, first, first + SPAN, x, y, limit, me, so_far
+                    if cx < 0:
+                        cy, cx = cell // nx, cell % nx
+                        left, right = -1 if cx > 0 else 0, 2 if cx + 1 < nx else 1
+                        low, high = cell - nx if cy > 0 else cell, cell + nx if cy + 1 < ny else cell
+                    x, y, me = observer_x[o], observer_y[o], np.int32(i if same else -1)
+                    for c in range(first_channel, last_channel):
+                        q = sees[c, kind[i]]
+                        if q < 0:
+                            continue
+                        slot = (c - first_channel) * slots
+                        if near_ref[c] >= 0 or total[c] >= 0:
+                            so_far[:] = NONE
+                            count = np.int32(0)
+                            members, shift = percepts.members[q], 0
+                            while members:
+                                for middle in range(low + shift, (high if members & 1 else low - 1) + shift + 1, nx):
+                                    # Cells of one line are neighbours in memory: one run of candidates a line.
+                                    first, last = begins[middle + left], begins[middle + right]
+                                    while last - first > SPAN:
+                                        count += nearest_among(
+                                            xs, ys, rows, rows, first, first + SPAN, x, y, limit, me, so_far
+                                        )
+                                        first += SPAN
+                                        if total[c] >= 0 and count <= cap[c]:
+                                            continue
+                                        bits, row = best_of(so_far)
+                                        # Nobody is nearer than at no distance, where only those of its own cell can be.
+                                        own = max(first, begins[cell + shift])
+                                        if near_ref[c] < 0 or (
+                                            bits == 0 and (own >= begins[cell + shift + 1] or rows[own] > row)
+                                        ):
+                                            first = last
+                                    count += nearest_among(xs, ys, rows, rows, first, last, x, y, limit, me, so_far)
+                                members, shift = members >> 1, shift + area
+                            found[o, slot + 1], found[o, slot] = best_of(so_far)
+                            found[o, slot + 2] = count
+                        if weak_by[c] >= 0:
+                            so_far[:] = NONE
+                            members, shift = percepts.members[q], 0
+                            while members:
+                                for middle in range(low + shift, (high if members & 1 else low - 1) + shift + 1, nx):
+                                    first, last = begins[middle + left], begins[middle + right]
+                                    least_among(
+                                        xs, ys, rows, keys[c - first_channel], first, last, x, y, limit, me, so_far
                                     )
-                                    first += SPAN
-                                    if total[c] >= 0 and count <= cap[c]:
-                                        continue
-                                    bits, row = best_of(so_far)
-                                    # Nobody is nearer than at no distance, where only those of its own cell can be.
-                                    own = max(first, begins[cell + shift])
-                                    if near_ref[c] < 0 or (
-                                        bits == 0 and (own >= begins[cell + shift + 1] or rows[own] > row)
-                                    ):
-                                        first = last
-                                count += nearest_among(xs, ys, rows, rows, first, last, x, y, limit, me, so_far)
-                            members, shift = members >> 1, shift + area
-                        found[o, slot + 1], found[o, slot] = best_of(so_far)
-                        found[o, slot + 2] = count
-                    if weak_by[c] >= 0:
-                        so_far[:] = NONE
-                        members, shift = percepts.members[q], 0
-                        while members:
-                            for middle in range(low + shift, (high if members & 1 else low - 1) + shift + 1, nx):
-                                first, last = begins[middle + left], begins[middle + right]
-                                least_among(xs, ys, rows, keys[c - first_channel], first, last, x, y, limit, me, so_far)
-                            members, shift = members >> 1, shift + area
-                        key, weak = best_of(so_far)
-                        if key < NONE:
-                            dx, dy = seen_f[0, weak] - x, seen_f[1, weak] - y
-                            key = np.float32(dx * dx + dy * dy).view(np.int32)
-                        found[o, slot + 3], found[o, slot + 4] = weak, key
+                                members, shift = members >> 1, shift + area
+                            key, weak = best_of(so_far)
+                            if key < NONE:
+                                dx, dy = seen_f[0, weak] - x, seen_f[1, weak] - y
+                                key = np.float32(dx * dx + dy * dy).view(np.int32)
+                            found[o, slot + 3], found[o, slot + 4] = weak, key
+        block_done(counters, 0)
+        block = take_block(counters, 0)
+    wait_for_blocks(counters, 0, blocks)
 
 
 @float_kernel
@@ -171,11 +183,33 @@ def write_percepts(
     percepts: PerceptTable,
     first_channel: int,
     last_channel: int,
+    counters: NDArray[np.int64],
 ) -> None:
     """Write what was :func:`perceive`d of the agents ``observers.row[place[i]] = i`` to their columns."""
+    blocks = (len(place) + ROWS - 1) // ROWS
+    block = take_block(counters, 1)
+    while block < blocks:
+        _write_rows(f, r, kind, turn, place, found, percepts, first_channel, last_channel, block * ROWS)
+        block_done(counters, 1)
+        block = take_block(counters, 1)
+    wait_for_blocks(counters, 1, blocks)
+
+@float_kernel
+def _write_rows(
+    f: NDArray[np.float32],
+    r: NDArray[np.int32],
+    kind: NDArray[np.int16],
+    turn: NDArray[np.uint8],
+    place: NDArray[np.uint32],
+    found: NDArray[np.int32],
+    percepts: PerceptTable,
+    first_channel: int,
+    last_channel: int,
+    first: int,
+) -> None:
     width = np.int64(found.shape[1])
     slots = width // (last_channel - first_channel)
-    for i in range(len(place)):
+    for i in range(first, min(first + ROWS, len(place))):
         if i + 16 < len(place) and turn[i + 16]:
             fetch(found, np.int64(place[i + 16]) * width)  # it is anywhere, and the processor cannot guess where
         if not turn[i]:
@@ -201,6 +235,69 @@ def write_percepts(
                 f[percepts.weak_distance[c], i] = np.sqrt(np.int32(nearest).view(np.float32)) if some else INFINITY
 
 
+@njit(cache=True)
+def radii(percepts: PerceptTable, first: int) -> int:
+    """The channels from ``first`` on have one radius, until the one returned."""
+    last = first + 1
+    while last < len(percepts.radius) and percepts.radius[last] == percepts.radius[first]:
+        last += 1
+    return last
+
+
+@njit(cache=True, fastmath=EXACT)
+def sort_all(
+    f: NDArray[np.float32],
+    kind: NDArray[np.int16],
+    count: int,
+    seen_f: NDArray[np.float32],
+    seen_kind: NDArray[np.int16],
+    seen_count: int,
+    same: bool,
+    percepts: PerceptTable,
+    first: int,
+    last: int,
+) -> tuple[Cells, Sorted, Sorted, int, NDArray[np.int32]]:
+    """Sort what is seen, and who looks, into a grid for the channels first..last: cells, seen, observers, the groups of
+    these, and room for what they find.
+    """
+    # For a number as it is written numba would compile what is called once more.
+    groups, one = int(percepts.group.max()) + 1, int(np.int64(1))
+    # A little more than the radius: d2 is rounded, and so is the division into cells.
+    cells = lay_cells(seen_f, seen_count, groups, np.float64(percepts.radius[first]) * (1 + 1e-6) + 1e-9)
+    seen = sort_rows(seen_f, seen_kind, percepts.group, groups, seen_count, cells)
+    observers = seen
+    if not same:
+        observers = sort_rows(f, kind, np.zeros(64, np.int32), one, count, cells)
+    slots = 5 if percepts.weak_ref[first:last].max() >= 0 else 3
+    found = np.empty((len(observers.place), (last - first) * slots), np.int32)
+    return cells, seen, observers, groups if same else one, found
+
+
+@njit(cache=True, nogil=True)
+def perceive_together(
+    f: NDArray[np.float32],
+    r: NDArray[np.int32],
+    kind: NDArray[np.int16],
+    turn: NDArray[np.uint8],
+    observers: Sorted,
+    observer_groups: int,
+    cells: Cells,
+    seen_f: NDArray[np.float32],
+    seen: Sorted,
+    same: bool,
+    percepts: PerceptTable,
+    first: int,
+    last: int,
+    found: NDArray[np.int32],
+    counters: NDArray[np.int64],
+) -> None:
+    """:func:`perceive` and :func:`write_percepts`, on as many threads as call it with the same arguments."""
+    perceive(
+        kind, turn, observers, observer_groups, cells, seen_f, seen, same, percepts, first, last, found, counters
+    )
+    write_percepts(f, r, kind, turn, observers.place, found, percepts, first, last, counters)
+
+
 @njit(cache=True, fastmath=EXACT)
 def look(
     f: NDArray[np.float32],
@@ -214,28 +311,43 @@ def look(
     same: bool,
     percepts: PerceptTable,
 ) -> None:
-    """Sort who looks and what is seen into a grid for each radius, and :func:`perceive`. One call, because a grid that
-    passes through Python costs a small game more than the looking.
+    """What those see whose ``turn`` it is, radius by radius. One call, because a grid that passes through Python costs
+    a small game more than the looking.
     """
-    groups = int(percepts.group.max()) + 1
-    # For a number as it is written numba would compile what is called once more.
-    first, one = int(np.int64(0)), int(np.int64(1))
+    first = int(np.int64(0))
     while first < len(percepts.radius):
-        radius = percepts.radius[first]
-        last = first + 1
-        while last < len(percepts.radius) and percepts.radius[last] == radius:
-            last += 1
-        # A little more than the radius: d2 is rounded, and so is the division into cells.
-        cells = lay_cells(seen_f, seen_count, groups, np.float64(radius) * (1 + 1e-6) + 1e-9)
-        seen = sort_rows(seen_f, seen_kind, percepts.group, groups, seen_count, cells)
-        observers = seen
-        if not same:
-            observers = sort_rows(f, kind, np.zeros(64, np.int32), one, count, cells)
-        slots = 5 if percepts.weak_ref[first:last].max() >= 0 else 3
-        found = np.empty((len(observers.place), (last - first) * slots), np.int32)
-        perceive(
-            kind, turn, observers, groups if same else one, cells, seen_f, seen, same, percepts,
-            first, last, found,
+        last = radii(percepts, first)
+        cells, seen, observers, groups, found = sort_all(
+            f, kind, count, seen_f, seen_kind, seen_count, same, percepts, first, last
+        )
+        perceive_together(
+            f, r, kind, turn, observers, groups, cells, seen_f, seen, same, percepts, first, last, found,
+            np.zeros(COUNTERS, np.int64),
         )  # fmt: skip
-        write_percepts(f, r, kind, turn, observers.place, found, percepts, first, last)
+        first = last
+
+
+def look_together(
+    f: NDArray[np.float32],
+    r: NDArray[np.int32],
+    kind: NDArray[np.int16],
+    turn: NDArray[np.uint8],
+    count: int,
+    seen_f: NDArray[np.float32],
+    seen_kind: NDArray[np.int16],
+    seen_count: int,
+    same: bool,
+    percepts: PerceptTable,
+) -> None:
+    """:func:`look` on two threads."""
+    first = 0
+    while first < len(percepts.radius):
+        last = radii(percepts, first)
+        cells, seen, observers, groups, found = sort_all(
+            f, kind, count, seen_f, seen_kind, seen_count, same, percepts, first, last
+        )
+        together(
+            perceive_together, f, r, kind, turn, observers, groups, cells, seen_f, seen, same, percepts, first, last,
+            found, nothing_taken(),
+        )  # fmt: skip
         first = last

@@ -9,12 +9,15 @@ from numba import njit
 from numpy.typing import NDArray
 
 from . import FASTMATH
+from .sharing import block_done, take_block, wait_for_blocks
 
 NEED_INTERRUPT = 2
 
 UNKNOWN_BUCKET = 255
 
 CHUNK = 256
+BLOCK = 8 * CHUNK
+"""Rows of which two threads take the next."""
 
 
 class FeatureTable(NamedTuple):
@@ -71,6 +74,7 @@ def situate(
     need: NDArray[np.uint8],
     looking: NDArray[np.int64],
     features: FeatureTable,
+    counters: NDArray[np.int64],
 ) -> None:
     """Write bucket, key and interrupt key of the agents ``looking``, and flag those whose plan is interrupted.
 
@@ -83,49 +87,72 @@ def situate(
     bucket, rise, fall = np.empty(CHUNK, np.uint8), np.empty(CHUNK, np.uint8), np.empty(CHUNK, np.uint8)
     packed, packed_interrupt = np.empty(CHUNK, np.int64), np.empty(CHUNK, np.int64)
     planned, needs = np.empty(CHUNK, np.int64), np.empty(CHUNK, np.uint8)
-    for begin in range(0, len(looking), CHUNK):
-        rows = looking[begin : begin + CHUNK]
-        first, m = rows[0], len(rows)
-        sparse = rows[m - 1] - first >= m
-        kinds = kind[first : rows[m - 1] + 1]
-        alike = True
-        for k in range(len(kinds)):
-            alike &= kinds[k] == kinds[0]
-        packed[:m] = 0
-        packed_interrupt[:m] = 0
-        for q in range(len(features.column)):
-            if alike or features.common[q]:
-                multiplier = features.multiplier[kinds[0], q]
-                if multiplier == 0:
-                    continue
-                factor[:m] = multiplier
-            else:
+    blocks = (len(looking) + BLOCK - 1) // BLOCK
+    block = take_block(counters, 0)
+    while block < blocks:
+        for begin in range(block * BLOCK, min(block * BLOCK + BLOCK, len(looking)), CHUNK):
+            rows = looking[begin : begin + CHUNK]
+            first, m = rows[0], len(rows)
+            sparse = rows[m - 1] - first >= m
+            kinds = kind[first : rows[m - 1] + 1]
+            alike = True
+            for k in range(len(kinds)):
+                alike &= kinds[k] == kinds[0]
+            packed[:m] = 0
+            packed_interrupt[:m] = 0
+            for q in range(len(features.column)):
+                if alike or features.common[q]:
+                    multiplier = features.multiplier[kinds[0], q]
+                    if multiplier == 0:
+                        continue
+                    factor[:m] = multiplier
+                else:
+                    for k in range(m):
+                        factor[k] = features.multiplier[kind[rows[k] if sparse else first + k], q]
+                _read(f[features.column[q]], rows, sparse, first, m, value)
+                _read(b[q], rows, sparse, first, m, bucket)
+                rise[:m] = 0
+                fall[:m] = 0
+                last = np.uint8(features.edge_count[q])
+                for e in range(last):
+                    edge = features.edges[q, e]
+                    low = edge - features.hysteresis[q]
+                    for k in range(m):
+                        rise[k] += value[k] >= edge
+                        fall[k] += value[k] >= low
                 for k in range(m):
-                    factor[k] = features.multiplier[kind[rows[k] if sparse else first + k], q]
-            _read(f[features.column[q]], rows, sparse, first, m, value)
-            _read(b[q], rows, sparse, first, m, bucket)
-            rise[:m] = 0
-            fall[:m] = 0
-            last = np.uint8(features.edge_count[q])
-            for e in range(last):
-                edge = features.edges[q, e]
-                low = edge - features.hysteresis[q]
-                for k in range(m):
-                    rise[k] += value[k] >= edge
-                    fall[k] += value[k] >= low
+                    before = bucket[k] if bucket[k] <= last else np.uint8(0)  # never looked at: from the lowest
+                    new = min(max(before, rise[k]), fall[k])
+                    packed[k] += new * factor[k]
+                    bucket[k] = new if factor[k] != 0 else bucket[k]
+                if features.interrupt[q]:
+                    for k in range(m):
+                        packed_interrupt[k] += bucket[k] * factor[k]
+                _write(b[q], rows, sparse, first, m, bucket)
+            _read(plan_interrupt_key, rows, sparse, first, m, planned)
+            _read(need, rows, sparse, first, m, needs)
             for k in range(m):
-                before = bucket[k] if bucket[k] <= last else np.uint8(0)  # never looked at: it rises from the lowest
-                new = min(max(before, rise[k]), fall[k])
-                packed[k] += new * factor[k]
-                bucket[k] = new if factor[k] != 0 else bucket[k]
-            if features.interrupt[q]:
-                for k in range(m):
-                    packed_interrupt[k] += bucket[k] * factor[k]
-            _write(b[q], rows, sparse, first, m, bucket)
-        _read(plan_interrupt_key, rows, sparse, first, m, planned)
-        _read(need, rows, sparse, first, m, needs)
-        for k in range(m):
-            needs[k] = NEED_INTERRUPT if (packed_interrupt[k] != planned[k]) & (needs[k] == 0) else needs[k]
-        _write(key, rows, sparse, first, m, packed)
-        _write(interrupt_key, rows, sparse, first, m, packed_interrupt)
-        _write(need, rows, sparse, first, m, needs)
+                needs[k] = NEED_INTERRUPT if (packed_interrupt[k] != planned[k]) & (needs[k] == 0) else needs[k]
+            _write(key, rows, sparse, first, m, packed)
+            _write(interrupt_key, rows, sparse, first, m, packed_interrupt)
+            _write(need, rows, sparse, first, m, needs)
+        block_done(counters, 0)
+        block = take_block(counters, 0)
+    wait_for_blocks(counters, 0, blocks)
+
+
+@njit(cache=True, nogil=True)
+def situate_together(
+    f: NDArray[np.float32],
+    b: NDArray[np.uint8],
+    kind: NDArray[np.int16],
+    key: NDArray[np.int64],
+    interrupt_key: NDArray[np.int64],
+    plan_interrupt_key: NDArray[np.int64],
+    need: NDArray[np.uint8],
+    looking: NDArray[np.int64],
+    features: FeatureTable,
+    counters: NDArray[np.int64],
+) -> None:
+    """:func:`situate`, on as many threads as call it with the same arguments."""
+    situate(f, b, kind, key, interrupt_key, plan_interrupt_key, need, looking, features, counters)

@@ -15,6 +15,7 @@ from astrasim.kernels.acting import act, finish
 from astrasim.kernels.columns import DONE, NEED_END, RUNNING, no_events
 from astrasim.kernels.lookup import find
 from astrasim.kernels.planning import collect_needs, hand_out, serve
+from astrasim.kernels.sharing import nothing_taken
 from astrasim.plans import Origin
 
 N = 100_000
@@ -68,7 +69,7 @@ class Crowd:
         sim, t = self.sim, self.tables
         act(
             self.agents, self.things, t.actions, t.targets, self.plans, no_events(N), N, 1 / 60, sim.time, 0,
-            np.zeros((3, N), np.int32),
+            np.zeros((3, N), np.int32), np.zeros((2, N), np.int32), nothing_taken(),
         )  # fmt: skip
 
     def finish(self) -> None:
