@@ -1,0 +1,45 @@
+"""What may be asked of a model, when, and for how long: all limits of the gateway in one place."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TIERS = ("minion", "leader", "boss", "hero")
+"""How much model attention an agent gets, least first: a request's rank is that of the highest tier waiting for it."""
+HERO = TIERS.index("hero")
+
+
+class GatewayPolicy(BaseModel):
+    """How a gateway asks its model. Every field is a setting of the same name, too (``Settings(retries=0)``,
+    ``ASTRASIM_RETRIES=0``, ``retries = 0`` in ``astrasim.toml``); ``Settings.policy`` is the policy that they make.
+
+    Raises:
+        pydantic.ValidationError: for an unknown name or a value out of range.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    requests_per_second: float = Field(default=20.0, ge=0, le=10_000)
+    """Requests that go out a second, at most; 0 asks nothing. Retries count."""
+    max_in_flight: int = Field(default=32, ge=1, le=1024)
+    """Requests that are with the model at a time, at most. The embedded model has never more than 2."""
+    deadline_s: float = Field(default=10.0, gt=0, le=600)
+    """How long an answer may take, retries and all, before it is given up and the connection closed."""
+    retry_after_s: float = Field(default=5.0, ge=0, le=3600)
+    """How long a situation whose request brought no plan is not asked about again."""
+    retries: int = Field(default=3, ge=0, le=10)
+    """How often a request is sent again after a fault that may pass: a broken connection, status 408, 429 or 5xx."""
+    retry_pause_ms: float = Field(default=50.0, ge=0, le=60_000)
+    """The pause before the first retry; each further one is twice as long. Up to half of this is added by chance, and
+    a server's ``Retry-After`` takes the pause's place. What would end after the deadline is not begun."""
+    rest_after_failures: int = Field(default=5, ge=1, le=1000)
+    """After so many failed requests in a row, the server is given a rest: nothing is asked, heuristics decide."""
+    rest_s: float = Field(default=1.0, gt=0, le=600)
+    """How long the first rest is. One request tries then; each that fails doubles the rest."""
+    longest_rest_s: float = Field(default=8.0, gt=0, le=600)
+    """Where the doubling ends."""
+
+    @property
+    def tries(self) -> int:
+        """How often a request may be sent."""
+        return 1 + self.retries
