@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import anyio
 import stamina
@@ -13,7 +12,7 @@ from ..errors import PlanRejected
 from ..reader import Steps
 from .exchanges import ExchangeLog
 from .messages import NO_USAGE, Usage
-from .models import Completion, ModelError
+from .models import MAX_TOKENS, Completion, ModelError
 from .policy import GatewayPolicy
 from .questions import Question
 
@@ -37,8 +36,13 @@ class Request:
     began: float | None = None
     """When it was its turn, by ``perf_counter``."""
     tries: int = 0
+    tokens: int = 0
+    """What it cost: as the server says, else about (3 characters a token)."""
+    usage: Usage = NO_USAGE
     raw: str | None = None
     """What the model answered last."""
+    rejected: PlanRejected | None = None
+    """Why that was no plan."""
 
     @property
     def latency_ms(self) -> float:
@@ -46,28 +50,35 @@ class Request:
         return 0.0 if self.began is None else 1000 * (time.perf_counter() - self.began)
 
 
-class Plan(NamedTuple):
-    """What a model answered, read."""
+async def ask(request: Request, question: Question, policy: GatewayPolicy, log: ExchangeLog | None) -> Steps:
+    """The model's plan. A model whose answer is none is asked once more, in the shortest prompt.
 
-    steps: Steps
-    usage: Usage = NO_USAGE
-
-
-async def ask(request: Request, question: Question, policy: GatewayPolicy, log: ExchangeLog | None) -> Plan:
-    """The model's plan. To be called inside ``request.scope``; it is cancelled at the deadline.
+    To be called inside ``request.scope``; it is cancelled at the deadline.
 
     Raises:
         ModelError: if there is no answer, after the last of the tries.
         PlanRejected: if the answer is no plan.
     """
-    request.raw, outcome, begun = None, "", time.perf_counter()
     try:
-        text, usage = await _complete(request, question, policy)
-        request.raw = text
-        steps = question.read(text)
-        outcome = "answered"
-        return Plan(steps, usage)
+        return await _exchange(request, question, policy, log)
     except (ModelError, PlanRejected) as error:
+        if question.simpler is None or (isinstance(error, ModelError) and error.reason != "cut_off"):
+            raise
+    return await _exchange(request, question.simpler(), policy, log)
+
+
+async def _exchange(request: Request, question: Question, policy: GatewayPolicy, log: ExchangeLog | None) -> Steps:
+    raw, outcome, begun = None, "", time.perf_counter()
+    try:
+        completion = await _complete(request, question, policy)
+        request.raw = raw = completion.text
+        steps = question.read(raw)
+        outcome = "answered"
+        return steps
+    except PlanRejected as error:
+        request.rejected, outcome = error, error.reason
+        raise
+    except ModelError as error:
         outcome = error.reason
         raise
     except Exception:
@@ -76,7 +87,7 @@ async def ask(request: Request, question: Question, policy: GatewayPolicy, log: 
     finally:
         if log is not None:
             outcome = outcome or ("cancelled" if request.cancelled else "deadline")
-            log.write(request.id, question.prompt, request.raw, outcome, 1000 * (time.perf_counter() - begun))
+            log.write(request.id, question.prompt, raw, outcome, 1000 * (time.perf_counter() - begun))
 
 
 async def _complete(request: Request, question: Question, policy: GatewayPolicy) -> Completion:
@@ -99,5 +110,24 @@ async def _complete(request: Request, question: Question, policy: GatewayPolicy)
     async for attempt in tries:
         with attempt:
             request.tries += 1
-            return await question.ask()
+            return await _once(request, question)
     raise AssertionError("the last try ends by returning or raising")
+
+
+async def _once(request: Request, question: Question) -> Completion:
+    """One try, and what it cost. One that is cut short has cost its prompt; one that no server took, nothing."""
+    about, before = question.prompt.about_tokens, request.tokens
+    request.tokens += about
+    try:
+        completion = await question.ask()
+    except ModelError as error:
+        if error.may_pass:
+            request.tokens = before
+        elif error.reason == "cut_off":
+            request.tokens += MAX_TOKENS
+        raise
+    usage = completion.usage
+    said = usage.prompt_tokens + usage.tokens
+    request.tokens = before + (said or about + -(-len(completion.text) // 3))
+    request.usage = request.usage.plus(usage)
+    return completion

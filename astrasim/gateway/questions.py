@@ -32,6 +32,8 @@ class Question(NamedTuple):
     Raises:
         PlanRejected: if it is no plan.
     """
+    simpler: Callable[[], Question] | None = None
+    """The question in the shortest prompt there is, for a model that lost itself; None if there is no other."""
 
 
 class Questions:
@@ -66,11 +68,14 @@ class Questions:
                 partial(read_choice, options=options, vocabulary=words, scope=scope),
             )
         system, schema = self._prepare(scope_id)
-        prompt = Prompt(system, situation_words(words, scope, key))
-        return Question(
-            prompt,
-            partial(model.complete, prompt, schema, MAX_TOKENS),
-            partial(recover_plan, vocabulary=words, scope=scope),
+        read = partial(recover_plan, vocabulary=words, scope=scope)
+
+        def question(prompt: Prompt, simpler: Callable[[], Question] | None) -> Question:
+            return Question(prompt, partial(model.complete, prompt, schema, MAX_TOKENS), read, simpler)
+
+        return question(
+            Prompt(system, situation_words(words, scope, key)),
+            lambda: question(json_prompt(words, scope, key, "simplified"), None),
         )
 
     def _prepare(self, scope_id: int) -> tuple[str, dict[str, Any]]:

@@ -18,8 +18,9 @@ import anyio
 from anyio.abc import SocketStream, TaskGroup
 
 from ..errors import PlanRejected
+from ..reader import Steps
 from ..vocabulary import Scope, Vocabulary
-from .asking import Plan, Request, ask
+from .asking import Request, ask
 from .exchanges import ExchangeLog
 from .framing import FrameReader, FramingError, Message, pack
 from .leaving import leave, leave_orphaned, leave_with_game
@@ -170,17 +171,19 @@ class Server:
 
     async def _answer(self, request: Request) -> None:
         """One request, from its arrival to its end."""
-        plan: Plan | None = None
+        steps: Steps | None = None
         try:
             question = self._questions.about(self._model, request.scope_id, request.key, request.options)
             with request.scope:
                 async with self._slots:
                     request.began = time.perf_counter()
-                    plan = await ask(request, question, self._policy, self._log)
+                    steps = await ask(request, question, self._policy, self._log)
             if request.cancelled:
                 pass
-            elif plan is not None:
-                self._succeed(request, plan)
+            elif steps is not None:
+                self._succeed(request, steps)
+            elif request.rejected is not None:  # the deadline passed in the second attempt: the first says more
+                self._fail(request, request.rejected.reason, request.raw or "", rejected=True)
             else:
                 where = "waiting for its turn" if request.began is None else "with the model"
                 self._fail(request, "deadline", f"no answer within {request.seconds:g} s ({where} until then)")
@@ -195,10 +198,11 @@ class Server:
             if self._requests.get(request.id) is request:
                 del self._requests[request.id]
 
-    def _succeed(self, request: Request, plan: Plan) -> None:
+    def _succeed(self, request: Request, steps: Steps) -> None:
         self._push(
-            {"t": "answer", "id": request.id, "steps": plan.steps, "raw": clean(request.raw or ""),
-             "ms": round(request.latency_ms, 3), "usage": plan.usage, "tries": request.tries}
+            {"t": "answer", "id": request.id, "steps": steps, "raw": clean(request.raw or ""),
+             "ms": round(request.latency_ms, 3), "usage": request.usage, "tries": request.tries,
+             "tokens": request.tokens}
         )  # fmt: skip
 
     def _fail(
@@ -207,5 +211,5 @@ class Server:
         if not request.cancelled:
             self._push(
                 {"t": "failure", "id": request.id, "reason": reason, "detail": clean(detail), "rejected": rejected,
-                 "tries": request.tries, "wait_s": round(wait_s, 3)}
+                 "tries": request.tries, "tokens": request.tokens, "wait_s": round(wait_s, 3)}
             )  # fmt: skip

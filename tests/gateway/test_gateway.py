@@ -284,9 +284,10 @@ def test_exchanges_are_logged_without_the_key(play_a_game: Play, server: StubSer
     game.ask(2, deadline_s=0.2)
     game.failure(2)
     game.gateway.close()
-    first, second = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    first, simplified, second = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     assert (first["request"], first["raw"], first["outcome"]) == (1, "I would flee", "not_json")
     assert "a wolf is upon you" in first["user"] and first["system"] and first["latency_ms"] > 0
+    assert (simplified["request"], simplified["outcome"]) == (1, "not_json") and first["system"] != simplified["system"]
     assert (second["request"], second["raw"], second["outcome"]) == (2, None, "deadline")
     assert KEY not in log.read_text(encoding="utf-8")
 
