@@ -21,10 +21,27 @@ class GatewayPolicy(BaseModel):
 
     requests_per_second: float = Field(default=20.0, ge=0, le=10_000)
     """Requests that go out a second, at most; 0 asks nothing. Retries count."""
+    tokens_per_minute: int | None = Field(default=None, ge=0)
+    """Tokens, read and written, that requests may cost in any minute; None for any number. A request that is under way
+    counts as 1000, or as the dearest lately if that was more."""
     max_in_flight: int = Field(default=32, ge=1, le=1024)
     """Requests that are with the model at a time, at most. The embedded model has never more than 2."""
+    hero_slots: int = Field(default=2, ge=0, le=1024)
+    """So many of those are kept for heroes (a quarter of ``max_in_flight`` at most), where there are heroes."""
+    max_waiting: int = Field(default=8192, ge=1, le=1_000_000)
+    """Situations that wait to be asked about, at most; the least worthy are dropped first."""
+    aging_s: float = Field(default=10.0, gt=0, le=3600)
+    """What waits is asked by tier, then by the number of agents, then by age; so many seconds count as a tier more."""
+    unwanted_s: float = Field(default=2.0, ge=0, le=3600)
+    """A request whose agents are all dead or gone on, and whose situation nobody was in for so long, is cancelled."""
     deadline_s: float = Field(default=10.0, gt=0, le=600)
     """How long an answer may take, retries and all, before it is given up and the connection closed."""
+    leader_deadline_s: float | None = Field(default=None, gt=0, le=600)
+    """The same where a leader waits for it; None: as ``deadline_s``."""
+    boss_deadline_s: float | None = Field(default=None, gt=0, le=600)
+    """The same for a boss."""
+    hero_deadline_s: float | None = Field(default=None, gt=0, le=600)
+    """The same for a hero."""
     retry_after_s: float = Field(default=5.0, ge=0, le=3600)
     """How long a situation whose request brought no plan is not asked about again."""
     retries: int = Field(default=3, ge=0, le=10)
@@ -43,3 +60,8 @@ class GatewayPolicy(BaseModel):
     def tries(self) -> int:
         """How often a request may be sent."""
         return 1 + self.retries
+
+    def tier_deadline_s(self, tier: int) -> float:
+        """How long an answer for this tier (its index in ``TIERS``) may take."""
+        own = (None, self.leader_deadline_s, self.boss_deadline_s, self.hero_deadline_s)[tier]
+        return self.deadline_s if own is None else own
