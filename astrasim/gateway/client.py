@@ -93,7 +93,7 @@ class Gateway:
             "log": str(log_exchanges.absolute()) if log_exchanges else None,
             "policy": policy.model_dump(),
         }
-        self._life = Life(settings, self._counts)
+        self._life = Life(settings, self._counts, policy.memory_mb(model.is_in_gateway))
         self._telling = Telling()
         self._pending = Pending(breaker_of(model, policy), self._counts)
         self._note = ""
@@ -220,7 +220,7 @@ class Gateway:
             if self._life.link is not None:
                 self._exchange(self._life.link, max_messages)
             if self._life.link is None:
-                self._pending.fail_all("the gateway process ended, or was ended, before it answered", now)
+                self._pending.fail_all(self._life.why or "the gateway process ended before it answered", now)
             else:
                 for request_id in self._pending.expire(now):
                     self._tell_cancelled(request_id)

@@ -56,10 +56,19 @@ class GatewayPolicy(BaseModel):
     longest_rest_s: float = Field(default=8.0, gt=0, le=600)
     """Where the doubling ends."""
 
+    gateway_memory_mb: int = Field(default=512, ge=1, le=1_000_000)
+    """How large (resident, in MiB) the gateway process may get; over it, it is ended and started again."""
+    model_memory_mb: int = Field(default=2048, ge=0, le=1_000_000)
+    """What a model that runs in that process (the embedded one, a function) may take in addition."""
+
     @property
     def tries(self) -> int:
         """How often a request may be sent."""
         return 1 + self.retries
+
+    def memory_mb(self, with_model: bool) -> int:
+        """How large the gateway process may get, in MiB, with or without a model in it."""
+        return self.gateway_memory_mb + (self.model_memory_mb if with_model else 0)
 
     def tier_deadline_s(self, tier: int) -> float:
         """How long an answer for this tier (its index in ``TIERS``) may take."""
