@@ -6,7 +6,8 @@
 
 A success of any request closes the breaker, the probe's or an older one's: the server answers. Failures of older
 requests during a rest say nothing new. A probe that ends without a verdict (it was cancelled, or the gateway process
-died) leaves its place to the next request.
+died) leaves its place to the next request; so does one that hangs for longer than the longest rest, lest a server that
+is back waits for the deadline of a request that it lost.
 """
 
 from __future__ import annotations
@@ -37,17 +38,17 @@ class Breaker:
         self.state = BreakerState.WORKING
         self._failures = 0
         self._rest_s = self._first_s
-        self._until = 0.0
+        self._until = 0.0  # when the next request may go out, unless it is WORKING
 
     def may_ask(self, now: float) -> bool:
         """Whether a request may go out now."""
-        return self.state is BreakerState.WORKING or (self.state is BreakerState.RESTING and now >= self._until)
+        return self.state is BreakerState.WORKING or now >= self._until
 
     def asked(self, now: float) -> bool:
-        """A request goes out, for which :meth:`may_ask` said yes. True if it is the probe; its verdict must say so."""
+        """A request goes out, for which :meth:`may_ask` said yes. True if it is a probe; its verdict must say so."""
         if self.state is BreakerState.WORKING:
             return False
-        self.state = BreakerState.PROBING
+        self.state, self._until = BreakerState.PROBING, now + self._longest_s
         return True
 
     def succeeded(self) -> bool:

@@ -68,9 +68,8 @@ class Gateway:
         Args:
             vocabulary: the domain's words; every prompt is made of them.
             model: which model to ask.
-            policy: its limits; default: :class:`GatewayPolicy`'s own. Of what is over ``max_in_flight``, four times
-                as many requests may wait in the gateway. The embedded model has never more than 2: one that it works
-                on, and the next. How many go out a second is the planner's affair.
+            policy: its limits; default: :class:`GatewayPolicy`'s own. Four times ``max_in_flight`` may wait in the
+                gateway. The embedded model has 2 at most: one that it works on, and the next.
             log_exchanges: a file to which the gateway appends every prompt and answer, one JSON object a line.
             clock: seconds, never going backwards.
 
@@ -103,9 +102,7 @@ class Gateway:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
     @property

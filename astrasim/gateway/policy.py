@@ -30,7 +30,7 @@ class GatewayPolicy(BaseModel):
     """So many of those are kept for heroes (a quarter of ``max_in_flight`` at most), where there are heroes."""
     max_waiting: int = Field(default=8192, ge=1, le=1_000_000)
     """Situations that wait to be asked about, at most; the least worthy are dropped first."""
-    aging_s: float = Field(default=10.0, gt=0, le=3600)
+    aging_s: float = Field(default=10.0, ge=0.001, le=3600)
     """What waits is asked by tier, then by the number of agents, then by age; so many seconds count as a tier more."""
     unwanted_s: float = Field(default=2.0, ge=0, le=3600)
     """A request whose agents are all dead or gone on, and whose situation nobody was in for so long, is cancelled."""

@@ -28,10 +28,11 @@ class AnyHistory(RuleBasedStateMachine):
         self.breaker = Breaker(
             GatewayPolicy(rest_after_failures=LIMIT, rest_s=FIRST_S, longest_rest_s=LONGEST_S)
         )
-        self.out: list[bool] = []  # whether it is the probe
+        self.out: list[bool] = []  # whether it is a probe
         self.failures = 0
         self.rested_s = 0.0
-        self.rest_ends: float | None = None
+        self.next_try: float | None = None  # None: it works
+        self.probing = False
 
     @rule(seconds=st.floats(0, 6))
     def time_passes(self, seconds: float) -> None:
@@ -41,18 +42,18 @@ class AnyHistory(RuleBasedStateMachine):
     @rule()
     def a_request_goes_out(self) -> None:
         probe = self.breaker.asked(self.now)
-        assert probe is (self.rest_ends is not None), "what goes out after a rest is the probe, and nothing else is"
+        assert probe is (self.next_try is not None), "what goes out after a rest is a probe, and nothing else is"
+        if probe:
+            self.probing, self.next_try = True, self.now + LONGEST_S
         self.out.append(probe)
 
     @precondition(lambda self: self.out)
     @rule(data=st.data())
     def one_is_answered(self, data: st.DataObject) -> None:
         self._take(data)
-        assert self.breaker.succeeded() is (self.rest_ends is not None), "only the end of a rest is news"
-        self.failures, self.rested_s, self.rest_ends = 0, 0.0, None
+        assert self.breaker.succeeded() is (self.next_try is not None), "only the end of a rest is news"
+        self.failures, self.rested_s, self.next_try, self.probing = 0, 0.0, None, False
         assert self.breaker.state is BreakerState.WORKING and self.breaker.may_ask(self.now)
-        # A probe of that rest may still be out; it is as good as any request now.
-        self.out = [False] * len(self.out)
 
     @precondition(lambda self: self.out)
     @rule(data=st.data(), asked_for_s=st.sampled_from([0.0, 0.0, 2.0, 1e6]))
@@ -60,11 +61,11 @@ class AnyHistory(RuleBasedStateMachine):
         probe = self._take(data)
         begins = self.breaker.failed(self.now, probe=probe, asked_for_s=asked_for_s)
         self.failures += 1
-        first = self.rest_ends is None and (self.failures >= LIMIT or asked_for_s > 0)
+        first = self.next_try is None and (self.failures >= LIMIT or asked_for_s > 0)
         assert begins is first
-        if first or probe:
+        if first or (self.probing and probe):
             self.rested_s = min(2 * self.rested_s, LONGEST_S) or FIRST_S
-            self.rest_ends = self.now + max(self.rested_s, min(asked_for_s, LONGEST_ASKED_S))
+            self.next_try, self.probing = self.now + max(self.rested_s, min(asked_for_s, LONGEST_ASKED_S)), False
             assert not self.breaker.may_ask(self.now)
 
     @precondition(lambda self: self.out)
@@ -72,24 +73,23 @@ class AnyHistory(RuleBasedStateMachine):
     def one_ends_without_a_verdict(self, data: st.DataObject) -> None:
         probe = self._take(data)
         self.breaker.withdrawn(self.now, probe=probe)
-        if probe:
+        if probe and self.probing:
+            self.next_try, self.probing = self.now, False
             assert self.breaker.may_ask(self.now), "the next one is the probe"
 
     @invariant()
-    def one_probe_at_a_time_and_none_before_the_rest_is_over(self) -> None:
-        probes = sum(self.out)
-        assert probes <= 1
-        may_ask = self.rest_ends is None or (not probes and self.now >= self.rest_ends)
-        assert self.breaker.may_ask(self.now) is may_ask
+    def nothing_goes_out_before_the_rest_is_over_and_then_one_at_a_time(self) -> None:
+        assert self.breaker.may_ask(self.now) is (self.next_try is None or self.now >= self.next_try)
+        assert (self.breaker.state is BreakerState.PROBING) is self.probing
 
     @invariant()
     def it_says_in_plain_words_how_it_is(self) -> None:
         said = self.breaker.describe(self.now)
-        if self.rest_ends is None:
+        if self.next_try is None:
             assert said == ""
         else:
             assert said.startswith("model unavailable, heuristics in charge, ")
-            assert ("next try in" in said) is (not sum(self.out) and self.now < self.rest_ends)
+            assert ("next try in" in said) is (not self.probing and self.now < self.next_try)
 
     def _take(self, data: st.DataObject) -> bool:
         return self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
@@ -107,6 +107,14 @@ def test_it_counts_down_to_the_next_try() -> None:
     assert breaker.describe(8.0) == "model unavailable, heuristics in charge, the next request tries again"
     breaker.asked(8.0)
     assert breaker.describe(9.0) == "model unavailable, heuristics in charge, trying it now"
+
+
+def test_a_probe_that_hangs_does_not_keep_a_server_waiting_that_is_back() -> None:
+    breaker = Breaker(GatewayPolicy(rest_after_failures=1, rest_s=1.0, longest_rest_s=8.0))
+    breaker.failed(0.0, probe=False)
+    assert breaker.asked(1.0) and not breaker.may_ask(8.9)
+    assert breaker.may_ask(9.0) and breaker.asked(9.0), "another one tries"
+    assert breaker.succeeded() and breaker.may_ask(9.1)
 
 
 def test_all_who_ask_a_server_share_its_breaker() -> None:
