@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .errors import WorldError as WorldError
     from .frames import FrameTimes as FrameTimes
     from .frames import run_frames as run_frames
+    from .gateway.policy import GatewayPolicy as GatewayPolicy
     from .plans import Plan as Plan
     from .plans import Source as Source
     from .settings import Settings as Settings
@@ -40,7 +41,7 @@ _HOME = {
     "Report": "check", "Domain": "domain",
     "ActionError": "errors", "AgentGone": "errors", "AstraSimError": "errors", "DomainError": "errors",
     "PlanRejected": "errors", "SettingsError": "errors", "TransitionError": "errors", "WorldError": "errors",
-    "FrameTimes": "frames", "run_frames": "frames",
+    "FrameTimes": "frames", "run_frames": "frames", "GatewayPolicy": "gateway.policy",
     "Plan": "plans", "Source": "plans", "Settings": "settings", "Simulation": "simulation",
     "Situation": "situation", "Statistics": "statistics", "Status": "steps", "Rows": "views",
 }  # fmt: skip

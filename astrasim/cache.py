@@ -10,15 +10,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels.lookup import IN_FLIGHT, WANTED, WAYS, Entries, find, insert, pick, want
+from .gateway.policy import GatewayPolicy
+from .kernels.lookup import IN_FLIGHT, WANTED, WAYS, Entries, find, insert, pick, want, worths
 
-MAX_WANTED = 8192
 STALE_S = 10.0
 """A situation that nobody looked up for so long is not worth a request any more."""
 
 
 class CacheStatistics(NamedTuple):
-    """``distinct_keys`` counts entries ever made: exact until the first eviction, an upper bound after."""
+    """``distinct_keys`` counts entries ever made: exact until the first eviction, an upper bound after.
+
+    ``wanted``: situations that wait to be asked about. ``unasked``: how many were dropped before they were, by reason:
+    ``stale`` (nobody was in them for 10 s), ``crowded_out`` (more waited than may, and they deserved it least).
+    """
 
     entries: int
     capacity: int
@@ -27,6 +31,7 @@ class CacheStatistics(NamedTuple):
     evictions: int
     top10_share: float
     wanted: int
+    unasked: dict[str, int]
 
 
 class PlanCache:
@@ -35,7 +40,7 @@ class PlanCache:
     All times are milliseconds of the simulation's clock.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, policy: GatewayPolicy | None = None) -> None:
         size = max(WAYS, -(-capacity // WAYS) * WAYS)
         self.entries = Entries(
             scope=np.zeros(size, np.int32), key=np.zeros(size, np.int64), used=np.full(size, -1, np.int64),
@@ -43,7 +48,11 @@ class PlanCache:
             tier=np.zeros(size, np.int32), wanted_since=np.zeros(size, np.int64), blocked=np.zeros(size, np.int64),
             arrival=np.full(size, -1, np.int32), seen=np.zeros(size, np.int64), flags=np.zeros(size, np.uint8),
         )  # fmt: skip
-        self.wanted: NDArray[np.int32] = np.zeros(MAX_WANTED, np.int32)
+        policy = policy or GatewayPolicy()
+        self._aging_ms, self._max_waiting = int(policy.aging_s * 1000), policy.max_waiting
+        # Room for what comes within a tick; :meth:`crowd_out` then lets the best stay.
+        self.wanted: NDArray[np.int32] = np.zeros(2 * policy.max_waiting, np.int32)
+        self.unasked = {"stale": 0, "crowded_out": 0}
         self.wanted_count = 0
         self.inserted = 0
         self.evictions = 0
@@ -64,10 +73,33 @@ class PlanCache:
         self.entries.heuristic[entry] = plan
         return int(entry)
 
-    def pick(self, now_ms: int, stale_s: float = STALE_S) -> int:
-        """Take the situation that most deserves a request, or -1."""
-        entry, self.wanted_count = pick(self.entries, self.wanted, self.wanted_count, now_ms, int(stale_s * 1000))
+    def pick(self, now_ms: int, least_tier: int = 0, stale_s: float = STALE_S) -> int:
+        """Take the situation that most deserves a request, of those where somebody of ``least_tier`` waits; or -1."""
+        before = self.wanted_count
+        entry, self.wanted_count = pick(
+            self.entries, self.wanted, before, now_ms, int(stale_s * 1000), self._aging_ms, least_tier
+        )
+        self.unasked["stale"] += before - self.wanted_count - (entry >= 0)
         return int(entry)
+
+    def crowd_out(self, now_ms: int, most: int | None = None) -> None:
+        """Where more situations wait than may, drop those that deserve a request least, and an eighth of the room.
+
+        Args:
+            most: how many may wait; default: as the policy says.
+        """
+        most = self._max_waiting if most is None else most
+        if self.wanted_count <= most:
+            return
+        waiting, keep = self.wanted[: self.wanted_count], most - most // 8
+        worth = np.empty(len(waiting), np.int64)
+        worths(self.entries, waiting, now_ms, self._aging_ms, worth)
+        order = np.argsort(-worth, kind="stable")
+        dropped = waiting[order[keep:]]
+        self.entries.flags[dropped] &= ~np.uint8(WANTED)
+        self.unasked["crowded_out"] += len(dropped)
+        self.wanted[:keep] = waiting[order[:keep]]
+        self.wanted_count = keep
 
     def put_back(self, entry: int) -> None:
         """It was picked, and could not be asked about now."""
@@ -111,4 +143,5 @@ class PlanCache:
             evictions=self.evictions,
             top10_share=float(top / seen.sum()) if seen.sum() else 0.0,
             wanted=self.wanted_count,
+            unasked=dict(self.unasked),
         )

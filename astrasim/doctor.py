@@ -58,12 +58,14 @@ class Finding(NamedTuple):
 
 class Decisions(NamedTuple):
     """What came of asking a model: milliseconds for each answer, tokens a second (written, or evaluated by a model that
-    chooses; 0 if it does not say), what it said last, and why the others failed."""
+    chooses; 0 if it does not say), what it said last, why the others failed, and what a game says by then of a model
+    that is given a rest (else "")."""
 
     latency_ms: list[float]
     tokens_per_s: float
     last: str
     failures: list[str]
+    unavailable: str = ""
 
     def __str__(self) -> str:
         asked = len(self.latency_ms) + len(self.failures)
@@ -71,7 +73,8 @@ class Decisions(NamedTuple):
         if self.latency_ms:
             rate = f", {self.tokens_per_s:.0f} tokens/s" if self.tokens_per_s else ""
             text += f", median {statistics.median(self.latency_ms):.0f} ms{rate}; the last: {self.last}"
-        return text + (f"; failed: {self.failures[-1]}" if self.failures else "")
+        text += f"; failed: {self.failures[-1]}" if self.failures else ""
+        return text + (f"; {self.unavailable}" if self.unavailable else "")
 
 
 def parts() -> Iterator[Finding]:
@@ -184,7 +187,8 @@ def decide(spec: ModelSpec, tell: Callable[[str], object] = lambda _: None) -> D
         for number in range(DECISIONS):
             key = (number * 5 + 1) % words.key_space("guard")
             if not gateway.ask(number, 0, key, PATIENCE_S, options):
-                failures.append(gateway.describe())
+                if not gateway.unavailable:
+                    failures.append(gateway.describe())
                 break
             result = _wait_until(gateway, lambda: False, tell)
             if number == 0 and isinstance(result, Failure) and result.reason == "calibrating":
@@ -201,7 +205,8 @@ def decide(spec: ModelSpec, tell: Callable[[str], object] = lambda _: None) -> D
                 failures.append("no answer" if result is None else f"{result.reason}: {result.detail}")
             if time.monotonic() - begun > ENOUGH_S:
                 break
-    return Decisions(latency_ms, tokens / writing_s if writing_s else 0.0, last, failures)
+        unavailable = gateway.unavailable
+    return Decisions(latency_ms, tokens / writing_s if writing_s else 0.0, last, failures, unavailable)
 
 
 def _calibrated(

@@ -114,6 +114,7 @@ def measured(sim: Simulation, times: FrameTimes, memory_before: int) -> dict[str
             "hit_rate": round(s.lookups.exact_hits / lookups, 4) if lookups else 0.0,
             "distinct_keys": s.cache.distinct_keys,
             "top10_share": round(s.cache.top10_share, 4),
+            "unasked": s.cache.unasked,
         },
         "agent_ticks": _rounded(s.agent_ticks._asdict(), 4),
         "plans": {

@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .admission import NOBODY, Admission
 from .budget import Budget
 from .cache import PlanCache
+from .choices import Choices
 from .gateway import Answer, Failure
+from .gateway.policy import HERO
 from .handing import MAX_BATCH, HandOut, Turn
-from .kernels.choosing import legal_steps
 from .kernels.columns import COUNTERS, WAIT_PLAN, Agents, Things
 from .plans import Origin, PlanStore
-from .reader import Steps
 from .requests import Request, RequestState
 from .scopes import Scopes
 from .serving import Serving
 from .statistics import RequestCounts, Window
+from .unwanted import Unwanted
 from .vocabulary import Scope
 
 if TYPE_CHECKING:
@@ -42,8 +44,6 @@ OPTIONS_AGAIN_MS = 1000
 NEVER_MS = 1 << 62
 # Windows counts a thread's time in steps of 16 ms, which says nothing about 2.
 cpu_clock = thread_time if get_clock_info("thread_time").resolution < 1e-4 else perf_counter
-ALMOST_1 = 1 - 1e-6
-"""Ticks add up to a second, but for what they were rounded."""
 
 
 class Asker(Protocol):
@@ -76,7 +76,11 @@ class Planner:
         wait = self.plans.intern(((words.action_index["wait"], words.target_index["self"], 1.0),), Origin.HEURISTIC)
         assert wait == WAIT_PLAN
         self.scopes = Scopes(compiled, self.plans)
-        self.cache = PlanCache(settings.cache_entries)
+        self._policy = settings.policy
+        self.cache = PlanCache(settings.cache_entries, self._policy)
+        self.choices = Choices(compiled, self.cache, self.plans)
+        self.admission = Admission(self._policy)
+        self._unwanted = Unwanted(self.cache, self._policy.unwanted_s)
         self.budget = Budget(settings.budget_ms, settings.budget_units)
         self.requests: dict[int, Request] = {}
         self.counters: NDArray[np.int64] = np.zeros(COUNTERS, np.int64)
@@ -91,8 +95,6 @@ class Planner:
         self._handing = HandOut(compiled, self.cache, self.counters, self.life)
         self._next_id = 1
         self.clock: Callable[[], float] = monotonic
-        self._tokens = 1.0
-        self._filled_s = 0.0
         self._declared: set[int] = set()
         self._first_stage = 0
         self.serving = Serving(compiled, settings.strict, self.cache, self.scopes, self.counters, self.life)
@@ -104,7 +106,7 @@ class Planner:
             now_s: the simulation's time, in seconds.
         """
         turn = Turn(agents, things, count, now_s)
-        self._fill_tokens()
+        self.admission.pass_time(self.clock())
         # Each looks at the clock after each unit, not before its first: the loop below just did.
         stages = (self._forget_plans, self._take_answers, self._send, self._hand_out, self._serve)
         cpu_s = cpu_clock()
@@ -129,6 +131,7 @@ class Planner:
         messages = self.gateway.poll(MAX_BATCH)
         for message in messages:
             request = self.requests.pop(message.request_id, None)
+            self.admission.ended(message.request_id, message.tries, message.tokens)
             if request is None:
                 self.counts.late += 1
             elif isinstance(message, Failure):
@@ -142,10 +145,7 @@ class Planner:
                 self._store(request, message)
         late_s = self.clock() - GRACE_S if self.requests else 0.0
         for request in [r for r in self.requests.values() if late_s > r.deadline_s]:
-            del self.requests[request.id]
-            self.gateway.cancel(request.id)
-            self._end(request, RequestState.EXPIRED, turn.now_ms)
-            self.counts.reasons["expired"] += 1
+            self._give_up(request, RequestState.EXPIRED, "expired", turn.now_ms)
         if messages:
             self.budget.spend()
 
@@ -155,7 +155,7 @@ class Planner:
         self.latency_ms.add((perf_counter() - request.asked_at) * 1000)
         self.counts.use(answer.usage)
         chose = self.gateway is not None and self.gateway.chooses
-        steps = self._put_first(request.entry, answer.steps[0]) if chose else answer.steps
+        steps = self.choices.put_first(request.entry, answer.steps[0]) if chose else answer.steps
         plan = self.plans.intern(steps, Origin.MODEL)
         self.cache.answered(request.entry, plan)
         self._handing.add(request.entry, plan)
@@ -194,26 +194,23 @@ class Planner:
 
     # Requests
 
-    def _fill_tokens(self) -> None:
-        now_s = self.clock()
-        rate = self._settings.requests_per_second
-        # At most a tenth of a second's requests at once, so that a pause is not followed by a burst.
-        self._tokens = min(self._tokens + rate * (now_s - self._filled_s), max(1.0, rate / 10)) if rate else 0.0
-        self._filled_s = now_s
-
     def _send(self, turn: Turn) -> None:
-        if self.gateway is None or not self.gateway.is_ready:
+        if self.gateway is None:
             return
-        while self._tokens > ALMOST_1 and len(self.requests) < self.gateway.max_in_flight:
-            entry = self.cache.pick(turn.now_ms)
+        for request in self._unwanted.look(turn, self.requests.values(), self.budget):
+            if request.id in self.requests:
+                self._give_up(request, RequestState.CANCELLED, "unwanted", turn.now_ms)
+        self.cache.crowd_out(turn.now_ms)
+        while (least_tier := self._least_tier(turn)) < NOBODY:
+            entry = self.cache.pick(turn.now_ms, least_tier)
             if entry < 0:
                 return
             self.budget.spend()
-            options = self.options(turn, entry) if self.gateway.chooses else []
+            options = self.choices.options(turn, entry) if self.gateway.chooses else []
             if self.gateway.chooses and len(options) < 2:
                 self.counts.obvious += 1
                 # Where the heuristic has several ideas, others may be possible in a moment.
-                again_ms = turn.now_ms + OPTIONS_AGAIN_MS if len(self.ideas(entry)) > 1 else NEVER_MS
+                again_ms = turn.now_ms + OPTIONS_AGAIN_MS if len(self.choices.ideas(entry)) > 1 else NEVER_MS
                 self.cache.unanswered(entry, again_ms)
             elif not self._ask(entry, options):
                 self.cache.put_back(entry)
@@ -221,35 +218,26 @@ class Planner:
             if not self.budget.left():
                 return
 
-    def options(self, turn: Turn, entry: int) -> list[tuple[int, int]]:
-        """The different steps (action, target) that the heuristic has for this entry and that are legal now."""
-        tables, plans, plan = self._compiled, self.plans.table, int(self.cache.entries.heuristic[entry])
-        legal = legal_steps(
-            turn.agents, turn.things, tables.actions, tables.targets, plans, turn.rows, entry, plan
-        )
-        steps = enumerate(self._heuristic_steps(entry))
-        return list(dict.fromkeys(step[:2] for bit, step in steps if legal >> bit & 1))
+    def _least_tier(self, turn: Turn) -> int:
+        """The lowest tier that may ask now."""
+        assert self.gateway is not None
+        in_flight, most = len(self.requests), self.gateway.max_in_flight
+        # Walking over all rows is only worth it where the places get scarce.
+        has_heroes = in_flight >= most - most // 4 and bool((turn.agents.tier[: turn.rows] == HERO).any())
+        return self.admission.decide(self.gateway.is_ready, in_flight, most, has_heroes).least_tier
 
-    def ideas(self, entry: int) -> set[tuple[int, int]]:
-        """The different steps (action, target) that the heuristic has for this entry."""
-        return {step[:2] for step in self._heuristic_steps(entry)}
-
-    def _heuristic_steps(self, entry: int) -> list[tuple[int, int, float]]:
-        plan, plans = int(self.cache.entries.heuristic[entry]), self.plans.table
-        row = plan, slice(plans.length[plan])
-        return list(
-            zip(plans.action[row].tolist(), plans.target[row].tolist(), plans.seconds[row].tolist(), strict=True)
-        )
-
-    def _put_first(self, entry: int, chosen: tuple[int, int, float]) -> Steps:
-        """The heuristic's plan with the step first that the model chose; the others follow in their order."""
-        steps = self._heuristic_steps(entry)
-        at = next((i for i, step in enumerate(steps) if step[:2] == chosen[:2]), None)
-        return (chosen,) if at is None else (steps[at], *steps[:at], *steps[at + 1 :])
+    def _give_up(self, request: Request, state: RequestState, reason: str, now_ms: int) -> None:
+        assert self.gateway is not None
+        del self.requests[request.id]
+        self.gateway.cancel(request.id)
+        self.admission.gave_up(request.id)
+        self._end(request, state, now_ms)
+        self.counts.reasons[reason] += 1
 
     def _ask(self, entry: int, options: Sequence[tuple[int, int]]) -> bool:
         assert self.gateway is not None
-        entries, deadline_s = self.cache.entries, self._settings.deadline_s
+        entries = self.cache.entries
+        deadline_s = self._policy.tier_deadline_s(int(entries.tier[entry]))
         request = Request(
             self._next_id, int(entries.scope[entry]), int(entries.key[entry]), entry, int(entries.tier[entry]),
             int(entries.demand[entry]), perf_counter(), self.clock() + deadline_s,
@@ -266,7 +254,7 @@ class Planner:
         self.requests[request.id] = request
         self.cache.sent(entry)
         self.counts.sent += 1
-        self._tokens -= 1
+        self.admission.sent(request.id, self.clock())
         return True
 
     def change_gateway(self, gateway: Asker | None, now_s: float) -> None:
@@ -283,6 +271,7 @@ class Planner:
         for request in self.requests.values():
             if self.gateway is not None:
                 self.gateway.cancel(request.id)
+            self.admission.gave_up(request.id)
             self._end(request, RequestState.CANCELLED, int(now_s * 1000))
         self.requests.clear()
 
@@ -291,6 +280,7 @@ class Planner:
         self.counters[:] = 0
         self.life[:] = 0
         self.counts = RequestCounts(sent=len(self.requests))
+        self.cache.unasked.update(stale=0, crowded_out=0)
         self.latency_ms.clear()
         self.planning_ms.clear()
         self.planning_cpu_ms.clear()

@@ -20,7 +20,7 @@ NEVER_LOOKED = -1
 
 AGENT_FIXED: tuple[Fixed, ...] = (
     ("scope", np.int32, 0),  # number of its scope
-    ("tier", np.int32, 0),  # index into simulation.TIERS
+    ("tier", np.int32, 0),  # index into gateway.policy.TIERS
     ("key", np.int64, 0),  # its situation, packed
     ("interrupt_key", np.int64, 0),  # the interrupt features alone, packed
     ("need", np.uint8, NEED_NONE),  # why it waits for the planner

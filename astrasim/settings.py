@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from .arguments import unknown
 from .errors import SettingsError
+from .gateway.policy import GatewayPolicy
 from .vocabulary import PromptLength
 
 PREFIX = "ASTRASIM_"
@@ -33,8 +34,8 @@ PRIVATE = ("ASTRASIM_GATEWAY_", "ASTRASIM_SMOLLM_")
 """Beginnings of environment variables by which processes of AstraSim talk to each other."""
 
 
-class Settings(BaseSettings):
-    """How a simulation runs.
+class Settings(BaseSettings, GatewayPolicy):
+    """How a simulation runs. The limits of what is asked of a model are the fields of :class:`GatewayPolicy`.
 
     Raises:
         SettingsError: for an unknown name or a value out of range: which, where it came from, and what is allowed.
@@ -69,12 +70,6 @@ class Settings(BaseSettings):
     prompt: PromptLength = "full"
     """How much a model is told: ``full`` (what each action does, 4 examples), ``compressed`` (terse, 2 examples) or
     ``simplified`` (three lines, no example, one step)."""
-    requests_per_second: float = Field(20.0, ge=0, le=10_000)
-    max_in_flight: int = Field(32, ge=1, le=1024)
-    deadline_s: float = Field(10.0, gt=0, le=600)
-    """How long an answer may take before it is given up and the connection closed."""
-    retry_after_s: float = Field(5.0, ge=0, le=3600)
-    """How long a situation whose request failed is not asked about again."""
     every: int = Field(1, ge=1, le=60)
     """Each agent perceives in every so-manieth tick, and in its first."""
     tick_s: float = Field(1 / 60, gt=0, le=1)
@@ -103,6 +98,11 @@ class Settings(BaseSettings):
             raise SettingsError("; ".join(_explain(problem, values) for problem in error.errors())) from None
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"{FILE} is no TOML file: {error}") from None
+
+    @property
+    def policy(self) -> GatewayPolicy:
+        """Their part that the gateway is told."""
+        return GatewayPolicy(**{name: getattr(self, name) for name in GatewayPolicy.model_fields})
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise SettingsError(f"settings do not change once made; make others: Settings({name}=...)")

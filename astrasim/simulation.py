@@ -21,6 +21,7 @@ from .errors import DomainError
 from .examples import with_examples
 from .frames import keep_freed_memory
 from .gateway import Gateway, ModelSpec
+from .gateway.policy import TIERS
 from .kernels.columns import NEED_ORDER, Agents, Things, no_events
 from .kernels.sharing import SHARED_FROM, has_second_core
 from .membership import World
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 log = logging.getLogger("astrasim")
-
-TIERS = ("minion", "leader", "boss", "hero")
-"""How much model attention an agent gets, least first: a request's rank is that of the highest tier waiting for it."""
 
 SightHook = Callable[[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]], NDArray[Any]]
 
@@ -159,7 +157,7 @@ class Simulation:
         s = self.settings
         if self.model is None:
             return None
-        return Gateway(self.words, self.model, log_exchanges=s.log_exchanges, max_in_flight=s.max_in_flight)
+        return Gateway(self.words, self.model, policy=s.policy, log_exchanges=s.log_exchanges)
 
     @cached_property
     def words(self) -> Vocabulary:

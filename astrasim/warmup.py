@@ -8,6 +8,7 @@ import threading
 
 from .domain import Domain
 from .handing import Turn
+from .kernels.choosing import mark_waiting
 from .membership import inside
 from .settings import Settings
 
@@ -65,4 +66,7 @@ def _run() -> None:
         sim.planner.cache.put_back(0)
         sim.planner.cache.pick(0)
         sim.planner.hand_out_all([(0, 0)], sim.columns(), sim.thing_columns(), sim.agents.count)
-        sim.planner.options(Turn(sim.columns(), sim.thing_columns(), sim.agents.count, 0.0), 0)
+        turn = Turn(sim.columns(), sim.thing_columns(), sim.agents.count, 0.0)
+        sim.planner.choices.options(turn, 0)
+        mark_waiting(turn.agents, sim.planner.cache.entries, 0, turn.rows)
+        sim.planner.cache.crowd_out(0, most=0)

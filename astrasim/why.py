@@ -93,14 +93,15 @@ def _model_lines(sim: Simulation, row: int, key: int) -> list[str]:
     entries = planner.cache.entries
     if entries.model[entry] >= 0:
         lines.append(f"this situation: the model's plan is: {planner.plans[int(entries.model[entry])]}")
-    elif sim.model is not None and sim.model.chooses and len(planner.ideas(entry)) < 2:
+    elif sim.model is not None and sim.model.chooses and len(planner.choices.ideas(entry)) < 2:
         lines.append("this situation: the heuristic has one idea, so there is nothing for the model to choose")
     elif entries.flags[entry] & IN_FLIGHT:
         lines.append("this situation: the model has been asked")
     elif (wait_s := int(entries.blocked[entry]) / 1000 - sim.time) > 0:
         lines.append(f"this situation: the last request brought no plan; not asked again for {wait_s:.1f} s")
     elif entries.flags[entry] & WANTED:
-        lines.append("this situation: waits for its turn to be asked")
+        reason = planner.admission.decision.reason
+        lines.append(f"this situation: waits for its turn to be asked{f': {reason}' if reason else ''}")
     else:
         lines.append("this situation: the model has not been asked")
     raw = planner.raw.get((scope_id, key))

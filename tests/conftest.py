@@ -70,6 +70,7 @@ class StandIn:
         self.asked: dict[int, tuple[int, int]] = {}
         self.is_ready, self.chooses, self.max_in_flight = True, False, 32
         self.options: dict[int, list[tuple[int, int]]] = {}
+        self.deadlines_s: dict[int, float] = {}
         self.cancelled: list[int] = []
         self.closed = False
         self._results: list[Answer | Failure] = []
@@ -82,6 +83,7 @@ class StandIn:
     ) -> bool:
         assert scope_id in self.scopes
         self.options[request_id] = list(options)
+        self.deadlines_s[request_id] = deadline_s
         self.asked[request_id] = (scope_id, key)
         return True
 
@@ -98,11 +100,11 @@ class StandIn:
     def describe(self) -> str:
         return "a stand-in"
 
-    def answer(self, sim: Simulation, request_id: int, plan: str) -> None:
+    def answer(self, sim: Simulation, request_id: int, plan: str, tries: int = 1, tokens: int = 0) -> None:
         """The model answers this request with a plan in compact form, lines of "action target seconds"."""
         scope_id, _ = self.asked.pop(request_id)
         steps = read_compact_plan(plan, sim.compiled.vocabulary, self.scopes[scope_id])
-        self._results.append(Answer(request_id, steps, plan, 100.0))
+        self._results.append(Answer(request_id, steps, plan, 100.0, tries=tries, tokens=tokens))
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ def test_a_server_that_is_not_there_is_reported_not_raised(no_model: None) -> No
     settings = Settings(base_url=f"{CLOSED}/v1", model_name="x")
     [server] = [f for f in doctor.models(settings, silent) if f.what == "OpenAI-compatible server"]
     assert f"0 of {doctor.DECISIONS} decisions valid" in server.state and "unreachable" in server.state
+    assert "model unavailable, heuristics in charge, next try in" in server.state
     assert server.remedy
 
 

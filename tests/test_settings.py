@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from astrasim import Settings, SettingsError
+from astrasim import GatewayPolicy, Settings, SettingsError
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +102,17 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
 def test_a_bad_value_is_named_with_what_is_allowed(values: dict[str, Any], said: list[str]) -> None:
     text = complaint(**values)
     assert all(part in text for part in said), text
+
+
+def test_the_policy_of_the_gateway_is_made_of_settings(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().policy == GatewayPolicy()
+    write("rest_s = 2")
+    monkeypatch.setenv("ASTRASIM_RETRIES", "0")
+    policy = Settings(deadline_s=3).policy
+    assert policy == GatewayPolicy(rest_s=2, retries=0, deadline_s=3)
+    with pytest.raises(ValidationError):
+        policy.retries = 1
+    assert "setting retries=-1: " in complaint(retries=-1) and "at least 0 and at most 10" in complaint(retries=-1)
 
 
 def test_a_bad_value_says_where_it_came_from(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .client import Gateway
     from .messages import Answer, Failure, GatewayState, GatewayStatistics
+    from .policy import GatewayPolicy
     from .spec import ModelSpec
 
 __all__ = [
     "Answer",
     "Failure",
     "Gateway",
+    "GatewayPolicy",
     "GatewayState",
     "GatewayStatistics",
     "ModelSpec",
@@ -39,6 +41,7 @@ _HOME = {
     "Failure": "messages",
     "GatewayState": "messages",
     "GatewayStatistics": "messages",
+    "GatewayPolicy": "policy",
     "ModelSpec": "spec",
 }
 

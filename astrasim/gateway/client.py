@@ -16,15 +16,14 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..errors import AstraSimError, SettingsError
+from ..errors import AstraSimError
 from ..vocabulary import Scope, Vocabulary
+from .breaker import breaker_of
 from .framing import FramingError, Message, pack
 from .life import Life
 from .link import Link
@@ -41,14 +40,14 @@ from .messages import (
     read_answer,
     read_failure,
 )
+from .pending import Pending
+from .policy import GatewayPolicy
 from .process import CHILD_ENV
 from .spec import ModelSpec
+from .telling import Telling
 
 log = logging.getLogger("astrasim")
 
-_EXPIRY_GRACE_S = 0.5  # the gateway itself ends a request at its deadline; this is for when it does not
-_EXPIRY_CHECK_S = 0.25
-_SCOPES_A_POLL = 16
 _EMBEDDED_IN_FLIGHT = 2
 
 
@@ -60,8 +59,8 @@ class Gateway:
         vocabulary: Vocabulary,
         model: ModelSpec,
         *,
+        policy: GatewayPolicy | None = None,
         log_exchanges: Path | None = None,
-        max_in_flight: int = 32,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing is started yet.
@@ -69,21 +68,21 @@ class Gateway:
         Args:
             vocabulary: the domain's words; every prompt is made of them.
             model: which model to ask.
+            policy: its limits; default: :class:`GatewayPolicy`'s own. Four times ``max_in_flight`` may wait in the
+                gateway. The embedded model has 2 at most: one that it works on, and the next.
             log_exchanges: a file to which the gateway appends every prompt and answer, one JSON object a line.
-            max_in_flight: requests that are with the model at a time, at most; four times as many more may wait. The
-                embedded model has never more than 2: one that it works on, and the next.
             clock: seconds, never going backwards.
 
         Raises:
-            SettingsError: if ``max_in_flight`` is not 1 to 1024.
             FramingError: if the vocabulary is larger than 8 MiB as JSON.
         """
-        if not 1 <= max_in_flight <= 1024:
-            raise SettingsError(f"max_in_flight={max_in_flight}: choose 1 to 1024 (32 suits most servers)")
+        policy = policy or GatewayPolicy()
+        if model.kind == "embedded":
+            policy = policy.model_copy(update={"max_in_flight": min(policy.max_in_flight, _EMBEDDED_IN_FLIGHT)})
         self._vocabulary = vocabulary
         self._model = model
         self._clock = clock
-        self.max_in_flight = min(max_in_flight, _EMBEDDED_IN_FLIGHT) if model.kind == "embedded" else max_in_flight
+        self.max_in_flight = policy.max_in_flight
         self._capacity = self.max_in_flight * (1 + QUEUE_FACTOR)
         self._setup = pack({"t": "setup", "vocabulary": vocabulary.model_dump(mode="json")}, MAX_TO_GATEWAY)
         key = model.api_key.get_secret_value() if model.api_key else None
@@ -91,25 +90,19 @@ class Gateway:
         settings = {
             "model": {**model.model_dump(exclude={"api_key"}), "api_key": key},
             "log": str(log_exchanges.absolute()) if log_exchanges else None,
-            "max_in_flight": self.max_in_flight,
+            "policy": policy.model_dump(),
         }
-        self._life = Life(settings, self._counts)
-        self._scopes: dict[int, bytes] = {}  # as they go on the wire
-        self._untold: dict[int, None] = {}  # the scopes that this process has not been told yet, in order
-        self._in_flight: dict[int, float] = {}  # request → when to stop waiting for it
-        self._results: deque[Answer | Failure] = deque()
-        self._next_expiry_check = 0.0
+        self._life = Life(settings, self._counts, policy.memory_mb(model.is_in_gateway))
+        self._telling = Telling()
+        self._pending = Pending(breaker_of(model, policy), self._counts)
         self._note = ""
         self._busy_with = ""
-        self._trouble = ""
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
     @property
@@ -145,17 +138,21 @@ class Gateway:
             ValueError: if ``scope_id`` stands for another scope already.
             FramingError: if it is larger than 8 MiB as JSON.
         """
-        frame = pack({"t": "scope", "id": int(scope_id), "scope": scope.model_dump(mode="json")}, MAX_TO_GATEWAY)
-        if scope_id not in self._scopes:
-            self._scopes[int(scope_id)] = frame
-            self._untold[int(scope_id)] = None
-        elif self._scopes[scope_id] != frame:
-            raise ValueError(f"scope {scope_id} is declared already, and differs; give the new one a new number")
+        self._telling.declare(int(scope_id), scope)
 
     @property
     def is_ready(self) -> bool:
-        """Whether requests can be asked now."""
-        return self.state is GatewayState.READY and self._life.link is not None
+        """Whether requests can be asked now: the process is there, and the model's server is not given a rest."""
+        return (
+            self.state is GatewayState.READY
+            and self._life.link is not None
+            and self._pending.breaker.may_ask(self._clock())
+        )
+
+    @property
+    def unavailable(self) -> str:
+        """That the model's server is given a rest after failures, and until when, in plain words; "" if it is not."""
+        return self._pending.breaker.describe(self._clock())
 
     @property
     def chooses(self) -> bool:
@@ -173,20 +170,20 @@ class Gateway:
             options: for a model that ``chooses``: the steps (action, target) that are sensible and legal now.
 
         Returns:
-            False if the gateway is not ready, or has as much to do as it may: nothing was sent, and there will be
-            neither Answer nor Failure.
+            False if the gateway is not ready, the model's server is given a rest, or there is as much to do as there
+            may be: nothing was sent, and there will be neither Answer nor Failure.
 
         Raises:
             ValueError: if the scope is not declared, or the request is in flight already.
         """
         link = self._life.link
-        full = len(self._in_flight) >= self._capacity
-        if link is None or full or not link.has_room or self.state is not GatewayState.READY:
+        full = len(self._pending) >= self._capacity
+        if link is None or full or not link.has_room or not self.is_ready:
             self._counts.refused += 1
             return False
-        if scope_id not in self._scopes:
+        if scope_id not in self._telling:
             raise ValueError(f"scope {scope_id} is not declared; call declare_scope first")
-        if request_id in self._in_flight:
+        if request_id in self._pending:
             raise ValueError(f"request {request_id} is in flight already; give each request a number of its own")
         seconds = min(float(deadline_s), MAX_DEADLINE_S) if deadline_s > 0.0 else 0.0  # NaN: 0
         # int(): numpy's integers get here from columns, and JSON does not know them.
@@ -194,18 +191,15 @@ class Gateway:
         ask["s"] = round(seconds, 3)
         if options:
             ask["o"] = [[int(action), int(target)] for action, target in options]
-        frame = pack(ask, MAX_TO_GATEWAY)
-        if scope_id in self._untold:
-            self._tell_scope(link, scope_id)
-        link.push(frame)
-        self._in_flight[int(request_id)] = self._clock() + seconds + _EXPIRY_GRACE_S
-        self._counts.sent += 1
+        if self._pending.add(int(request_id), self._clock(), seconds):
+            ask["probe"] = True  # asked once: a server that comes back needs no crowd of retries
+        self._telling.tell(link, scope_id)
+        link.push(pack(ask, MAX_TO_GATEWAY))
         return True
 
     def cancel(self, request_id: int) -> None:
         """End a request: it will have neither Answer nor Failure. Without effect if it has ended already."""
-        if self._in_flight.pop(request_id, None) is not None:
-            self._counts.cancelled += 1
+        if self._pending.cancel(request_id, self._clock()):
             self._tell_cancelled(request_id)
 
     def poll(self, max_messages: int = 64) -> list[Answer | Failure]:
@@ -218,15 +212,16 @@ class Gateway:
             now = self._clock()
             if self._life.tend(now) and self._life.link is not None:
                 self._note = self._busy_with = ""
-                self._untold = dict.fromkeys(self._scopes)
+                self._telling.begin_again()
                 self._life.link.push(self._setup)
             if self._life.link is not None:
                 self._exchange(self._life.link, max_messages)
-            if self._in_flight and self._life.link is None:
-                self._fail_all("the gateway process ended, or was ended, before it answered")
-            elif now >= self._next_expiry_check:
-                self._expire(now)
-        return [self._results.popleft() for _ in range(min(len(self._results), max_messages))]
+            if self._life.link is None:
+                self._pending.fail_all(self._life.why or "the gateway process ended before it answered", now)
+            else:
+                for request_id in self._pending.expire(now):
+                    self._tell_cancelled(request_id)
+        return self._pending.take(max_messages)
 
     def flush(self) -> None:
         """Send what was asked since the last ``poll`` now, rather than with the next."""
@@ -235,13 +230,15 @@ class Gateway:
 
     def describe(self) -> str:
         """Model, state and what is wrong, in plain words, for a panel."""
-        busy = f", {len(self._in_flight)} in flight" if self.state is GatewayState.READY else ""
-        note = "".join(f"; {said}" for said in (self._busy_with, self._note, self._trouble) if said)
-        return f"{self._model}: {self._life.describe(self._clock())}{busy}{note}"
+        how = self._life.describe(self._clock())
+        if self.state is GatewayState.READY:
+            how = self.unavailable or f"{how}, {len(self._pending)} in flight"
+        note = "".join(f"; {said}" for said in (self._busy_with, self._note, self._pending.trouble) if said)
+        return f"{self._model}: {how}{note}"
 
     def statistics(self) -> GatewayStatistics:
         """Counts since the gateway was made; ``close`` and ``start`` do not reset them."""
-        return self._counts.statistics(len(self._in_flight), self._life.strangers)
+        return self._counts.statistics(len(self._pending), self._life.strangers)
 
     def close(self) -> None:
         """End the process and wait for its end: 0.1 s as a rule, 0.4 s if it hangs. Open requests fail.
@@ -250,7 +247,7 @@ class Gateway:
         """
         if self.state is not GatewayState.CLOSED:
             self._life.close()
-            self._fail_all("the gateway was closed")
+            self._pending.fail_all("the gateway was closed", self._clock())
 
     def _exchange(self, link: Link, max_messages: int) -> None:
         """Receive, then judge, then send: signs of life that have come must count before silence does."""
@@ -267,9 +264,7 @@ class Gateway:
                     break
         except FramingError as error:
             return self._life.lose(f"gateway sent what is no message ({clean(str(error), 100)})", kill=True)
-        for scope_id in list(islice(self._untold, _SCOPES_A_POLL)):
-            if link.has_room:
-                self._tell_scope(link, scope_id)
+        self._telling.tell_some(link)
         self._life.judge(link)
         link.flush()
 
@@ -277,7 +272,7 @@ class Gateway:
         """Take one message from the gateway, which may be anything."""
         kind, request_id = message.get("t"), message.get("id")
         if kind in ("answer", "failure"):
-            if type(request_id) is not int or request_id not in self._in_flight:
+            if type(request_id) is not int or request_id not in self._pending:
                 self._counts.dropped += 1  # invented, or late: cancelled, expired
                 return
             read = read_answer(message, request_id, self._vocabulary) if kind == "answer" else None
@@ -285,7 +280,7 @@ class Gateway:
             if result is None:
                 self._counts.dropped += 1
                 result = Failure(request_id, "bad_message", "the gateway's message about it makes no sense", False)
-            self._end(result)
+            self._pending.end(result, self._clock())
         elif kind == "ready":
             self._life.ready()
         elif kind == "note" and isinstance(text := message.get("text"), str):
@@ -297,34 +292,7 @@ class Gateway:
         elif kind != "pong":
             self._counts.dropped += 1
 
-    def _end(self, result: Answer | Failure) -> None:
-        del self._in_flight[result.request_id]
-        self._results.append(result)
-        if isinstance(result, Answer):
-            self._counts.answered += 1
-            self._trouble = ""
-            return
-        self._trouble = f"the last request failed: {result.reason}: {clean(result.detail, 120)}"
-        if result.rejected:
-            self._counts.rejected += 1
-        else:
-            self._counts.failed += 1
-
-    def _fail_all(self, detail: str) -> None:
-        for request_id in list(self._in_flight):
-            self._end(Failure(request_id, "gateway_lost", detail, False))
-
-    def _expire(self, now: float) -> None:
-        self._next_expiry_check = now + _EXPIRY_CHECK_S
-        for request_id in [r for r, until in self._in_flight.items() if now >= until]:
-            self._end(Failure(request_id, "deadline", "the gateway said nothing about it in time", False))
-            self._tell_cancelled(request_id)
-
     def _tell_cancelled(self, request_id: int) -> None:
         # Without asking for room: there is at most one of these for each request that had room.
         if self._life.link is not None:
             self._life.link.push(pack({"t": "cancel", "id": int(request_id)}, MAX_TO_GATEWAY))
-
-    def _tell_scope(self, link: Link, scope_id: int) -> None:
-        link.push(self._scopes[scope_id])
-        del self._untold[scope_id]

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+import time
 import zlib
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -33,10 +35,16 @@ class HttpError(ModelError):
         body: what came with it, for whoever looks for the cause; unlike ``detail`` it may repeat the key.
     """
 
-    def __init__(self, status: int, detail: str, body: bytes) -> None:
-        super().__init__(f"http_{status}", detail)
+    def __init__(self, status: int, detail: str, body: bytes, wait_s: float = 0.0) -> None:
+        super().__init__(f"http_{status}", detail, wait_s)
         self.status = status
         self.body = body
+
+
+class _Response(NamedTuple):
+    status: int
+    body: bytes
+    wait_s: float
 
 
 class _Stale(Exception):
@@ -89,22 +97,23 @@ class HttpClient:
         client = self._clients[index]
         try:
             try:
-                status, body = await self._exchange(client, method, url, content)
+                response = await self._exchange(client, method, url, content)
             except _Stale:
-                status, body = await self._exchange(client, method, url, content, may_be_stale=False)
+                response = await self._exchange(client, method, url, content, may_be_stale=False)
         except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             self.fail("unreachable", f"{self._place}: {error}")
         except httpx.HTTPError as error:
             self.fail("connection_lost", f"{type(error).__name__}: {error}")
         finally:
             self._busy[index] -= 1
+        status, body, wait_s = response
         if status != 200:
-            raise HttpError(status, self.clean(error_message(body)), body)
+            raise HttpError(status, self.clean(error_message(body)), body, wait_s)
         return body
 
-    def fail(self, reason: str, detail: str) -> NoReturn:
+    def fail(self, reason: str, detail: str, wait_s: float = 0.0) -> NoReturn:
         """Raise a ModelError whose detail is short and holds no secret."""
-        raise ModelError(reason, self.clean(detail))
+        raise ModelError(reason, self.clean(detail), wait_s)
 
     def clean(self, detail: str) -> str:
         """``detail``, short and without the secrets: servers like to repeat a wrong key, and it must not get into
@@ -115,8 +124,8 @@ class HttpClient:
 
     async def _exchange(
         self, client: httpx.AsyncClient, method: str, url: str, content: bytes | None, may_be_stale: bool = True
-    ) -> tuple[int, bytes]:
-        """Status and body. Leaving early, by an error or by cancellation, closes the connection.
+    ) -> _Response:
+        """What the server answers. Leaving early, by an error or by cancellation, closes the connection.
 
         Raises:
             _Stale: if ``may_be_stale``, and a connection kept since an earlier request was closed before any answer.
@@ -150,7 +159,8 @@ class HttpClient:
                     self.fail("bad_response", f"the body cannot be decompressed: {error}")
                 if max(received, len(body)) > MAX_BODY_BYTES:
                     self.fail("too_large", f"the body has more than the {MAX_BODY_BYTES} bytes that are read")
-            return response.status_code, bytes(body)
+            wait_s = seconds_to_wait(response.headers.get("retry-after", ""))
+            return _Response(response.status_code, bytes(body), wait_s)
 
     def _decoder(self, encoding: str) -> zlib._Decompress | None:
         match encoding.strip().lower():
@@ -177,6 +187,18 @@ def error_message(body: bytes) -> str:
             if isinstance(value, str) and value:
                 return " ".join(value.split())
     return " ".join(text.split())
+
+
+def seconds_to_wait(retry_after: str) -> float:
+    """What a ``Retry-After`` header asks for, in seconds (RFC 9110, 10.2.3: seconds, or a date); 0 for what is neither,
+    or past."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after[:9])
+    try:
+        date = parsedate_to_datetime(retry_after)
+        return max(0.0, date.timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def measured(value: object, scale: float = 1.0) -> float:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from .framing import pack
 from .link import Link
 from .messages import MAX_TO_GATEWAY, Counts, GatewayState
 from .process import Child
+
+log = logging.getLogger("astrasim")
 
 PING_S = 0.5
 STALLED_S = 2.0
@@ -40,11 +43,16 @@ class Life:
     ``link`` is the connection to it, None while there is none. Times are the game's clock, in seconds.
     """
 
-    def __init__(self, settings: Mapping[str, Any], counts: Counts) -> None:
-        """``settings`` are what each new process is told over its standard input, besides port and secret."""
+    def __init__(self, settings: Mapping[str, Any], counts: Counts, memory_mb: int) -> None:
+        """
+        Args:
+            settings: what each new process is told over its standard input, besides port and secret.
+            memory_mb: how large it may get, in MiB.
+        """
         self.link: Link | None = None
         self._settings = settings
         self._counts = counts
+        self._memory_mb = memory_mb
         self._state = GatewayState.CLOSED
         self._child: Child | None = None
         self._dying: list[Child] = []
@@ -64,6 +72,11 @@ class Life:
     def strangers(self) -> int:
         """Connections refused so far."""
         return self._counts.strangers + (self._door.strangers if self._door else 0)
+
+    @property
+    def why(self) -> str:
+        """Why the process was given up, "" if it ended by itself, or has not."""
+        return self._why
 
     @property
     def pid(self) -> int | None:
@@ -103,8 +116,11 @@ class Life:
             if not self._pinged:
                 link.push(_PING)
                 self._pinged = True
-            if self._child is not None and self._child.ended:
-                link.abandon()
+            if self._child is not None:
+                if self._child.ended:
+                    link.abandon()
+                elif (used_mb := self._child.memory_mb()) > self._memory_mb:
+                    return self.lose(f"gateway used {used_mb:.0f} MB, of {self._memory_mb} MB that it may", kill=True)
         if self._silent_s > LOST_S:
             self.lose(f"gateway gave no sign of life for {LOST_S:.0f} s", kill=True)
 
@@ -119,6 +135,8 @@ class Life:
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         self._why = why
         self._state = GatewayState.DOWN
+        if why:
+            log.warning("%s; it is started again in %.2f s", why, self._retry_at - self._now)
 
     def close(self) -> None:
         """End the process for sure, and wait for its end."""

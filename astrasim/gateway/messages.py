@@ -30,6 +30,11 @@ QUEUE_FACTOR = 4
 MAX_DEADLINE_S = 3600.0
 
 
+_ANSWERED = ("cut_off", "refused")
+_NOT_THE_SERVER = ("calibrating", "cancelled", "function_busy", "gateway_error", "too_long")
+"""Reasons of failures by what they say of the server; all others are its fault, if it was asked at all."""
+
+
 class GatewayState(Enum):
     """Where a gateway stands."""
 
@@ -55,6 +60,13 @@ class Usage(NamedTuple):
     load_ms: float = 0.0
     """How long the server took to load the model for this request."""
 
+    def plus(self, other: Usage) -> Usage:
+        """What both cost together."""
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens, self.tokens + other.tokens,
+            self.writing_ms + other.writing_ms, max(self.load_ms, other.load_ms),
+        )  # fmt: skip
+
 
 NO_USAGE = Usage()
 
@@ -70,6 +82,10 @@ class Answer:
     latency_ms: float
     """How long the model took, as the gateway process saw it; waiting for its turn not counted."""
     usage: Usage = NO_USAGE
+    tries: int = 1
+    """How often the model was asked for it."""
+    tokens: int = 0
+    """What the request cost in all, answers that were no plan included: as the server says, else about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +103,19 @@ class Failure:
     """For people; if ``rejected``, what the model wrote. At most 1,000 characters."""
     rejected: bool
     """True if the model answered but its plan broke the rules."""
+    tries: int = 0
+    """How often the model was asked."""
+    tokens: int = 0
+    """What the request cost in all, as far as that is known."""
+    wait_s: float = 0.0
+    """For how many seconds the server asked to be left alone, 0 if it did not."""
+
+    @property
+    def verdict(self) -> bool | None:
+        """What it says of the model's server: False that it fails, True that it answers, None neither."""
+        if self.rejected or self.reason in _ANSWERED:
+            return True
+        return None if self.reason in _NOT_THE_SERVER or not self.tries else False
 
 
 class GatewayStatistics(NamedTuple):
@@ -161,9 +190,12 @@ def read_answer(message: Message, request_id: int, vocabulary: Vocabulary) -> An
     steps = _read_steps(message.get("steps"), vocabulary)
     if steps is None or not isinstance(raw, str) or not isinstance(usage, list) or len(usage) != len(NO_USAGE):
         return None
-    if not _is_number(latency_ms) or not all(_is_number(n) and 0 <= n < 1e9 for n in (latency_ms, *usage)):
+    tries, tokens = message.get("tries", 1), message.get("tokens", 0)
+    if not _is_number(latency_ms) or not all(
+        _is_number(n) and 0 <= n < 1e9 for n in (latency_ms, tries, tokens, *usage)
+    ):
         return None
-    return Answer(request_id, steps, clean(raw), float(latency_ms), Usage(*usage))
+    return Answer(request_id, steps, clean(raw), float(latency_ms), Usage(*usage), int(tries), int(tokens))
 
 
 def read_failure(message: Message, request_id: int) -> Failure | None:
@@ -171,7 +203,10 @@ def read_failure(message: Message, request_id: int) -> Failure | None:
     reason, detail, rejected = message.get("reason"), message.get("detail"), message.get("rejected")
     if not isinstance(reason, str) or not reason or not isinstance(detail, str) or not isinstance(rejected, bool):
         return None
-    return Failure(request_id, clean(reason, 40), clean(detail), rejected)
+    tries, tokens, wait_s = message.get("tries", 0), message.get("tokens", 0), message.get("wait_s", 0.0)
+    if not all(_is_number(n) and 0 <= n < 1e9 for n in (tries, tokens, wait_s)):
+        return None
+    return Failure(request_id, clean(reason, 40), clean(detail), rejected, int(tries), int(tokens), float(wait_s))
 
 
 def _read_steps(value: object, vocabulary: Vocabulary) -> Steps | None:

@@ -22,18 +22,28 @@ MAX_TOKENS = 512
 """How long an answer may get: 8 steps of JSON take about 250 tokens."""
 
 
+_MAY_PASS = ("unreachable", "connection_lost", "server_busy", "server_error", "http_408", "http_429")
+
+
 class ModelError(AstraSimError):
     """A model gave no answer.
 
     Attributes:
         reason: one word that statistics count by, such as ``unreachable``, ``http_404`` or ``cut_off``.
         detail: what exactly was wrong, for a person.
+        wait_s: for how many seconds the server asks to be left alone (``Retry-After``); 0 if it does not say.
     """
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: str, detail: str, wait_s: float = 0.0) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.wait_s = wait_s
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request, sent again in a moment, may well be answered."""
+        return self.reason in _MAY_PASS or self.reason.startswith("http_5")
 
 
 class Completion(NamedTuple):

@@ -171,7 +171,7 @@ class OllamaModel:
             if error.status == 404 and name and b"model" in error.body and b"not found" in error.body:
                 self._http.fail("no_model", f"model {name!r} is not pulled; get it: ollama pull {name}")
             if error.status == 503:
-                self._http.fail("server_busy", error.detail or "the server's queue is full")
+                self._http.fail("server_busy", error.detail or "the server's queue is full", error.wait_s)
             raise
         except ModelError as error:
             if error.reason == "unreachable":

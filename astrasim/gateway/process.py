@@ -14,6 +14,8 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+import psutil
+
 FLAG = "--astrasim-gateway"
 """A frozen game's executable, started with this first argument, is a gateway; see ``freeze_support``."""
 
@@ -70,6 +72,13 @@ class Child:
     def ended(self) -> bool:
         """Whether it has ended, or could not be started."""
         return bool(self.error) or self.exit_code is not None
+
+    def memory_mb(self) -> float:
+        """How much memory it occupies (resident, MiB); 0 if that cannot be found out."""
+        try:
+            return float(psutil.Process(self.pid).memory_info().rss) / 2**20 if self.pid else 0.0
+        except psutil.Error:
+            return 0.0
 
     def kill(self) -> None:
         """End it at once, without waiting for the end. A stopped process (SIGSTOP) ends too."""

@@ -54,6 +54,11 @@ class ModelSpec(BaseModel):
         return self.kind == "embedded"
 
     @property
+    def is_in_gateway(self) -> bool:
+        """Whether the model runs in the gateway process itself."""
+        return self.kind in ("embedded", "function")
+
+    @property
     def tag(self) -> str:
         """The model as scopes name it."""
         where = f"@{urlsplit(self.base_url).netloc.rpartition('@')[2]}" if self.base_url else ""

@@ -1,9 +1,10 @@
-"""What a model that only chooses may choose from: the heuristic's steps that are legal now."""
+"""Who waits for a model's answer, and what a model that only chooses may choose from for them."""
 
 from __future__ import annotations
 
 from .columns import HEURISTIC, Actions, Agents, Plans, Targets, Things
 from .compiling import kernel
+from .lookup import IN_FLIGHT, WAITED_FOR, Entries
 from .planning import is_legal
 
 
@@ -27,3 +28,17 @@ def legal_steps(
         if legal == every:
             break
     return legal
+
+
+@kernel
+def mark_waiting(agents: Agents, entries: Entries, first: int, last: int) -> None:
+    """Mark the entries whose request one of the agents ``first`` to ``last`` waits for as WAITED_FOR."""
+    for i in range(first, last):
+        e = agents.entry[i]
+        if e < -1:
+            e = -2 - e  # its plan ended, and it may well be in the same situation still
+        elif agents.source[i] != HEURISTIC:
+            continue
+        if e >= 0 and entries.flags[e] & IN_FLIGHT and entries.key[e] == agents.plan_key[i]:
+            if entries.scope[e] == agents.scope[i]:
+                entries.flags[e] |= WAITED_FOR

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .compiling import kernel
 
 WAYS = 8
-WANTED, IN_FLIGHT = 1, 2
+WANTED, IN_FLIGHT, WAITED_FOR = 1, 2, 4
 
 
 class Entries(NamedTuple):
@@ -25,7 +25,8 @@ class Entries(NamedTuple):
     last request. ``tier``: the highest tier among those. ``wanted_since``: when it was put on the list of wanted ones.
     ``blocked``: the time before which no further request is made (a negative entry). ``arrival``: position in the batch
     of plans being handed out, -1 for none. ``seen``: look-ups ever. ``flags``: WANTED; IN_FLIGHT from asking until the
-    answer was handed out, so that an entry for which agents wait is never used anew for another situation.
+    answer was handed out, so that an entry for which agents wait is never used anew for another situation; WAITED_FOR
+    is a mark of :mod:`astrasim.unwanted`.
     """
 
     scope: NDArray[np.int32]
@@ -108,8 +109,27 @@ def want(entries: Entries, e: int, wanted: NDArray[np.int32], count: int, now: i
 
 
 @kernel
-def pick(entries: Entries, wanted: NDArray[np.int32], count: int, now: int, stale: int) -> tuple[int, int]:
-    """Take the entry that most deserves a request out of ``wanted[:count]``: highest tier, most demand, oldest.
+def worth(entries: Entries, e: int, now: int, aging: int) -> np.int64:
+    """How much entry ``e`` deserves a request: by tier, then demand, then age. Each ``aging`` ms that it has waited
+    count as a tier, so that whoever keeps wanting it is heard in the end."""
+    most = np.int64((1 << 24) - 1)
+    waited = now - entries.wanted_since[e]
+    tier = np.int64(entries.tier[e]) + min(waited // aging, np.int64(1 << 14))
+    return (tier << 48) | (min(np.int64(entries.demand[e]), most) << 24) | min(waited, most)
+
+
+@kernel
+def worths(entries: Entries, wanted: NDArray[np.int32], now: int, aging: int, out: NDArray[np.int64]) -> None:
+    """Write the :func:`worth` of each of ``wanted`` to ``out``; -1 for those that are not wanted any more."""
+    for i in range(len(wanted)):
+        out[i] = worth(entries, wanted[i], now, aging) if entries.flags[wanted[i]] & WANTED else -1
+
+
+@kernel
+def pick(
+    entries: Entries, wanted: NDArray[np.int32], count: int, now: int, stale: int, aging: int, least_tier: int
+) -> tuple[int, int]:
+    """Take the entry that most deserves a request out of ``wanted[:count]``, of those with ``least_tier`` or more.
 
     Entries that were evicted, or that nobody looked up for ``stale`` ms, are dropped on the way. Half of each set stays
     free of requests, so that there is always room for new situations.
@@ -126,10 +146,8 @@ def pick(entries: Entries, wanted: NDArray[np.int32], count: int, now: int, stal
             count -= 1
             wanted[at] = wanted[count]
             continue
-        if entries.blocked[e] <= now:
-            demand = min(np.int64(entries.demand[e]), np.int64((1 << 24) - 1))
-            age = min(now - entries.wanted_since[e], np.int64((1 << 24) - 1))
-            rank = (np.int64(entries.tier[e]) << 48) | (demand << 24) | age
+        if entries.blocked[e] <= now and entries.tier[e] >= least_tier:
+            rank = worth(entries, e, now, aging)
             if rank > best_rank and _in_flight_beside(entries, e) < WAYS // 2:
                 best, best_at, best_rank = e, at, rank
         at += 1

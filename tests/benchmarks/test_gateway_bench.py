@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from astrasim.gateway import Gateway, GatewayState, ModelSpec, process
+from astrasim.gateway import Gateway, GatewayPolicy, GatewayState, ModelSpec, process
 from astrasim.vocabulary import ActionWords, Scope, Vocabulary
 
 FAKE_CHILD = Path(__file__).parents[1] / "gateway" / "fake_child.py"
@@ -33,7 +33,8 @@ class Frames:
     """A gateway, and what a game does with it in a frame."""
 
     def __init__(self) -> None:
-        self.gateway = Gateway(WORDS, ModelSpec(kind="function", name="none:at_all"), max_in_flight=1024)
+        model = ModelSpec(kind="function", name="none:at_all")
+        self.gateway = Gateway(WORDS, model, policy=GatewayPolicy(max_in_flight=1024))
         self.gateway.declare_scope(1, SCOPE)
         self.outbox_was_full = False
         self._asked: list[int] = []

@@ -46,7 +46,7 @@ def test_most_situations_leave_a_model_something_to_choose(play: Play) -> None:
         planner = view.sim.planner
         entries = planner.cache.entries
         seen = {e: int(entries.seen[e]) for e in np.flatnonzero(entries.seen).tolist()}
-        choices = sum(times for e, times in seen.items() if len(planner.ideas(e)) > 1)
+        choices = sum(times for e, times in seen.items() if len(planner.choices.ideas(e)) > 1)
         assert choices > 0.7 * sum(seen.values())
 
     play("0.5 press o\n", 26, look)

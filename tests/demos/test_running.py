@@ -190,6 +190,9 @@ def test_the_gateway_is_shown_with_its_latency_and_without_code_words(play: Play
         s = s._replace(requests=s.requests._replace(answered=1, latency_ms=view.sim.planner.latency_ms.percentiles()))
         said = f"{embedded_spec()}: ready, 2 in flight"
         assert gateway_in_words(s._replace(gateway=said)) == f"{said}, 0.6 s"
+        away = "openai at box: model unavailable, heuristics in charge, next try in 8 s"
+        resting = f"{away}; the last request failed: unreachable: connection refused"
+        assert gateway_in_words(s._replace(gateway=resting)) == f"{away}; the last request failed: connection refused"
         lost = f"{embedded_spec()}: starting; the last request failed: gateway_lost: the process ended"
         assert gateway_in_words(s._replace(gateway=lost)).endswith("; the last request failed: the process ended")
 

@@ -25,6 +25,9 @@ SAY = {
 }
 
 
+hoarded: list[bytes] = []
+
+
 def flee(prompt: Prompt, schema: dict[str, Any]) -> str:
     return FLEE
 
@@ -42,10 +45,13 @@ def situation(prompt: Prompt, schema: dict[str, Any]) -> str:
 
 def play(prompt: Prompt, schema: dict[str, Any]) -> Any:
     lines = prompt.system.splitlines()
-    what = next((line.removeprefix("play ") for line in lines if line.startswith("play ")), "flee")
+    what = next((line.partition("play ")[2] for line in lines if "play " in line), "flee")
     if what.startswith("sleep "):
         time.sleep(float(what.removeprefix("sleep ")))
         return FLEE
+    if what == "hoard":
+        hoarded.append(b"x" * (400 << 20))
+        time.sleep(30)
     if what == "hold":
         return hold_the_interpreter(prompt, schema)
     if what == "raise":

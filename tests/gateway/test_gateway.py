@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -274,6 +275,22 @@ def test_a_function_that_holds_the_interpreter_is_ended(play_a_game: Play) -> No
     game.until(lambda: not psutil.pid_exists(first) or psutil.Process(first).status() == psutil.STATUS_ZOMBIE)
 
 
+def test_a_process_that_takes_more_memory_than_it_may_is_started_again_and_that_is_told(
+    play_a_game: Play, meadow: Meadow, caplog: pytest.LogCaptureFixture
+) -> None:
+    game = play_a_game("play", gateway_memory_mb=250, model_memory_mb=100).up()
+    game.gateway.declare_scope(2, meadow.scope("play hoard"))
+    game.ask(1, scope_id=2)
+    failure = game.failure(1)
+    assert failure.reason == "gateway_lost"
+    assert re.fullmatch(r"gateway used [3-9]\d\d MB, of 350 MB that it may", failure.detail)
+    assert failure.detail in game.gateway.describe() and failure.detail in caplog.text
+    game.until_state(GatewayState.READY)
+    game.ask(2)
+    game.answer(2)
+    assert game.gateway.statistics().restarts == 1
+
+
 def test_exchanges_are_logged_without_the_key(play_a_game: Play, server: StubServer, tmp_path: Path) -> None:
     log = tmp_path / "exchanges.jsonl"
     server.says(json.dumps({"choices": [{"message": {"content": "I would flee"}}]}).encode())
@@ -284,9 +301,10 @@ def test_exchanges_are_logged_without_the_key(play_a_game: Play, server: StubSer
     game.ask(2, deadline_s=0.2)
     game.failure(2)
     game.gateway.close()
-    first, second = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    first, simplified, second = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     assert (first["request"], first["raw"], first["outcome"]) == (1, "I would flee", "not_json")
     assert "a wolf is upon you" in first["user"] and first["system"] and first["latency_ms"] > 0
+    assert (simplified["request"], simplified["outcome"]) == (1, "not_json") and first["system"] != simplified["system"]
     assert (second["request"], second["raw"], second["outcome"]) == (2, None, "deadline")
     assert KEY not in log.read_text(encoding="utf-8")
 

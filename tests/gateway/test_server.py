@@ -34,7 +34,7 @@ class HandMade:
             "secret": SECRET,
             "model": {"kind": "function", "name": "minds:play", "base_url": "", "api_key": None},
             "log": None,
-            "max_in_flight": 2,
+            "policy": {"max_in_flight": 2},
             **settings,
         }
         self.child = process.Child(told)

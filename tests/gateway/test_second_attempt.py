@@ -1,0 +1,93 @@
+"""A model whose answer is no plan gets one more chance, with the shortest prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from astrasim.gateway import ModelSpec
+from astrasim.prompts import json_prompt
+
+if TYPE_CHECKING:
+    from tests.gateway.conftest import Game, Meadow, StubServer
+
+Play = Callable[..., "Game"]
+
+PLAN = '{"steps": [{"action": "flee", "target": "threat", "seconds": 3}]}'
+FLY = PLAN.replace("flee", "fly")
+
+
+def says(text: str, finish: str = "stop", usage: dict[str, int] | None = None) -> tuple[int, Any]:
+    return 200, {"choices": [{"finish_reason": finish, "message": {"content": text}}], "usage": usage}
+
+
+def systems(server: StubServer) -> list[str]:
+    return [json.loads(body)["messages"][0]["content"] for body in server.bodies]
+
+
+@pytest.fixture
+def game(play_a_game: Play, server: StubServer) -> Game:
+    return play_a_game(ModelSpec(kind="openai", name="m", base_url=server.url)).up()
+
+
+@pytest.mark.parametrize("first", [says("I would flee"), says(FLY), says(PLAN[:-9], "length")], ids=str)
+def test_an_answer_that_is_no_plan_is_asked_for_again_in_fewer_words(
+    game: Game, server: StubServer, meadow: Meadow, first: tuple[int, Any]
+) -> None:
+    replies = iter([first, says(PLAN)])
+    server.answers(lambda path, asked: next(replies))
+    game.ask(1, key=4)
+    assert game.answer(1).steps == ((0, 0, 3.0),)
+    lengths = [json_prompt(meadow.vocabulary, meadow.scope(), 4, length) for length in ("full", "simplified")]
+    assert systems(server) == [prompt.system for prompt in lengths]
+    assert json.loads(server.bodies[1])["messages"][1]["content"] == lengths[1].user
+
+
+def test_there_is_no_third_attempt(play_a_game: Play, server: StubServer, tmp_path: Path) -> None:
+    log = tmp_path / "exchanges.jsonl"
+    game = play_a_game(ModelSpec(kind="openai", name="m", base_url=server.url), log_exchanges=log).up()
+    replies = iter([says("no JSON"), says(FLY)])
+    server.answers(lambda path, asked: next(replies))
+    game.ask(1)
+    failure = game.failure(1)
+    assert (failure.reason, failure.rejected, failure.detail, failure.tries) == ("unknown_action", True, FLY, 2)
+    game.gateway.close()
+    logged = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert [(each["raw"], each["outcome"]) for each in logged] == [("no JSON", "not_json"), (FLY, "unknown_action")]
+
+
+def test_both_attempts_share_the_deadline_and_the_first_is_what_is_told_of(game: Game, server: StubServer) -> None:
+    server.hangs()
+    hangs = server.reply
+    server.answers(lambda path, asked: says("I would flee"))
+    answers, replies = server.reply, 0
+
+    def reply(handler: Any) -> None:
+        nonlocal replies
+        replies += 1
+        (answers if replies == 1 else hangs)(handler)
+
+    server.reply = reply
+    game.ask(1, deadline_s=0.7)
+    failure = game.failure(1)
+    assert (failure.reason, failure.rejected, failure.detail) == ("not_json", True, "I would flee")
+    assert server.client_gone.wait(10)
+
+
+def test_what_both_cost_is_told_together(game: Game, server: StubServer, meadow: Meadow) -> None:
+    replies = iter([
+        says("no", usage={"prompt_tokens": 100, "completion_tokens": 1}),
+        says(PLAN, usage={"prompt_tokens": 40, "completion_tokens": 20}),
+    ])  # fmt: skip
+    server.answers(lambda path, asked: next(replies))
+    game.ask(1)
+    answer = game.answer(1)
+    assert (answer.tokens, answer.usage.prompt_tokens, answer.usage.tokens) == (161, 140, 21)
+    server.answers(lambda path, asked: says(PLAN))
+    game.ask(2)
+    prompt = json_prompt(meadow.vocabulary, meadow.scope(), 0)
+    assert game.answer(2).tokens == pytest.approx((prompt.characters + len(PLAN)) / 3, abs=2), "where it does not say"
