@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from astrasim import declarations
 from astrasim.agents import Agent, Spot
 from astrasim.errors import ActionError, AgentGone
-from astrasim.kernels.acting import BLOCK, act, act_together, apply_events, close_up, cool_down, finish
+from astrasim.kernels.acting import BLOCK, act, act_together, close_up, cool_down
 from astrasim.kernels.columns import AT_AGENT, AT_HOME, AT_PLACE, AT_SELF, AT_THING, HOME_X, RUNNING, Events, no_events
+from astrasim.kernels.finishing import apply_events, finish
 from astrasim.kernels.sharing import nothing_taken, together
 from astrasim.simulation import Simulation
 from astrasim.steps import Status, check_transitions

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrasim.errors import ActionError
+from astrasim.kernels.looking import look as look_alone
+from astrasim.kernels.looking import look_together
 from astrasim.kernels.moving import sight
-from astrasim.kernels.perceiving import look as look_alone
-from astrasim.kernels.perceiving import look_together
 from astrasim.kernels.turns import rows_together, take_turns
 from astrasim.simulation import Simulation
 

@@ -11,8 +11,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from astrasim import Domain, Simulation, Status
-from astrasim.kernels.acting import act, finish
+from astrasim.kernels.acting import act
 from astrasim.kernels.columns import DONE, NEED_END, RUNNING, no_events
+from astrasim.kernels.finishing import finish
 from astrasim.kernels.lookup import find
 from astrasim.kernels.planning import collect_needs, hand_out, serve
 from astrasim.kernels.sharing import nothing_taken
