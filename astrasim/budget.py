@@ -1,14 +1,18 @@
 """The planner's budget of one tick: milliseconds, counted in units of work.
 
 A unit is the smallest piece that is not cut: up to 128 agents served, 16,384 rows handed plans, one heuristic called,
-one request sent, one batch of messages read. One is begun only if there is time for another like the last, so a tick
-takes longer than its budget only where a unit takes longer than the one before. The number of units done is what a
-replay needs: a budget with ``units`` set stops there, whatever the clock says.
+one request sent, up to four messages read. One is begun only if there is time for what its kind takes, as a rule, so a
+tick takes longer than its budget only where a unit takes longer than others of its kind. The number of units done is
+what a replay needs: a budget with ``units`` set stops there, whatever the clock says.
 """
 
 from __future__ import annotations
 
 import time
+
+_FIRST_S = 1e-3
+_KEPT = 0.95
+"""Of what a kind takes, after each unit that took less."""
 
 
 class Budget:
@@ -23,28 +27,38 @@ class Budget:
         self.budget_ms = budget_ms
         self.units = units
         self.spent_units = 0
-        self._start_s = self._end_s = self._begun_s = self._unit_s = 0.0
+        self._start_s = self._end_s = self._begun_s = 0.0
+        self._takes_s: dict[str, float] = {}
+        self._fresh = True
 
     def start(self) -> None:
         self._start_s = self._begun_s = time.perf_counter()
         self._end_s = self._start_s + self.budget_ms / 1000
-        self._unit_s = 0.0
         self.spent_units = 0
+        self._fresh = True
 
-    def left(self) -> bool:
-        """Whether another unit may be begun."""
+    def left(self, kind: str = "") -> bool:
+        """Whether a unit of this kind may be begun. The first of a tick may in any case, or a kind that takes longer
+        than the whole budget would never have its turn."""
         if self.budget_ms <= 0:
             return False
         if self.units is not None:
             return self.spent_units < self.units
         self._begun_s = time.perf_counter()
-        return self._begun_s + self._unit_s < self._end_s
+        if self._fresh:
+            self._fresh = False
+            return True
+        takes_s = self._takes_s.get(kind, 0.0) if self.spent_units else 0.0
+        return self._begun_s + takes_s < self._end_s
 
-    def spend(self) -> None:
-        """One unit was done."""
+    def spend(self, kind: str = "") -> None:
+        """One unit was done, begun when :meth:`left` was asked last."""
         self.spent_units += 1
         if self.units is None:
-            self._unit_s = time.perf_counter() - self._begun_s
+            took_s, before_s = time.perf_counter() - self._begun_s, self._takes_s.get(kind, 0.0)
+            # One that another program held up may have taken anything: it counts as twice what was usual.
+            most_s = min(took_s, max(2 * before_s, _FIRST_S))
+            self._takes_s[kind] = most_s if most_s > before_s else _KEPT * before_s + (1 - _KEPT) * took_s
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self._start_s) * 1000

@@ -83,7 +83,7 @@ class PlanCache:
         return int(entry)
 
     def crowd_out(self, now_ms: int, most: int | None = None) -> None:
-        """Where more situations wait than may, drop those that deserve a request least, and an eighth of the room.
+        """Where more situations wait than may, let the half stay that deserves a request most.
 
         Args:
             most: how many may wait; default: as the policy says.
@@ -91,7 +91,7 @@ class PlanCache:
         most = self._max_waiting if most is None else most
         if self.wanted_count <= most:
             return
-        waiting, keep = self.wanted[: self.wanted_count], most - most // 8
+        waiting, keep = self.wanted[: self.wanted_count], (most + 1) // 2
         worth = np.empty(len(waiting), np.int64)
         worths(self.entries, waiting, now_ms, self._aging_ms, worth)
         order = np.argsort(-worth, kind="stable")

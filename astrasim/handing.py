@@ -66,12 +66,12 @@ class HandOut:
                 turn.agents, turn.things, self._compiled.actions, self._compiled.targets, plans, self._cache.entries,
                 first, last, self._entry, self._plan, turn.now_s, self._counters, self._life,
             )  # fmt: skip
-            budget.spend()
+            budget.spend("hand out")
             if first == 0:
                 self._cache.handed_out(self._entry[: self._batch])
                 self._entry[: self._batch] = -1
                 self._batch = 0
-            if not budget.left():
+            if not budget.left("hand out"):
                 return
 
     def _next_batch(self, count: int) -> None:

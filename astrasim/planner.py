@@ -21,7 +21,7 @@ from .cache import PlanCache
 from .choices import Choices
 from .gateway import Answer, Failure
 from .gateway.policy import HERO
-from .handing import MAX_BATCH, HandOut, Turn
+from .handing import HandOut, Turn
 from .kernels.columns import COUNTERS, WAIT_PLAN, Agents, Things
 from .plans import Origin, PlanStore
 from .requests import Request, RequestState
@@ -40,6 +40,7 @@ log = logging.getLogger("astrasim")
 GRACE_S = 1.0
 """The gateway keeps the deadline itself; the planner gives a request up when it hears nothing for so long after it."""
 MAX_RAW = 512
+MESSAGES = 4
 OPTIONS_AGAIN_MS = 1000
 NEVER_MS = 1 << 62
 # Windows counts a thread's time in steps of 16 ms, which says nothing about 2.
@@ -97,6 +98,7 @@ class Planner:
         self.clock: Callable[[], float] = monotonic
         self._declared: set[int] = set()
         self._first_stage = 0
+        self._has_heroes: bool | None = None
         self.serving = Serving(compiled, settings.strict, self.cache, self.scopes, self.counters, self.life)
 
     def run(self, agents: Agents, things: Things, count: int, now_s: float) -> None:
@@ -108,17 +110,20 @@ class Planner:
         turn = Turn(agents, things, count, now_s)
         self.admission.pass_time(self.clock())
         # Each looks at the clock after each unit, not before its first: the loop below just did.
-        stages = (self._forget_plans, self._take_answers, self._send, self._hand_out, self._serve)
+        stages = (
+            ("forget", self._forget_plans), ("answers", self._take_answers), ("send", self._send),
+            ("hand out", self._hand_out), ("serve", self._serve),
+        )  # fmt: skip
         cpu_s = cpu_clock()
         self.budget.start()
-        if self.budget.left():
-            start, self._first_stage = self._first_stage, 0
-            for at in range(start, start + len(stages)):
-                stages[at % len(stages)](turn)
-                if not self.budget.left():
-                    # The next tick begins after where this one ended: however small the budget, all have their turn.
-                    self._first_stage = (at + 1) % len(stages)
-                    break
+        start, self._first_stage = self._first_stage, 0
+        for at in range(start, start + len(stages)):
+            kind, work = stages[at % len(stages)]
+            if not self.budget.left(kind):
+                # The next tick begins where this one ended: however small the budget, all have their turn.
+                self._first_stage = at % len(stages)
+                break
+            work(turn)
         self.planning_ms.add(self.budget.elapsed_ms())
         self.planning_cpu_ms.add((cpu_clock() - cpu_s) * 1000)
         self.overruns += self.budget.overrun()
@@ -128,7 +133,16 @@ class Planner:
     def _take_answers(self, turn: Turn) -> None:
         if self.gateway is None:
             return
-        messages = self.gateway.poll(MAX_BATCH)
+        while messages := self.gateway.poll(MESSAGES):
+            self._take(turn, messages)
+            self.budget.spend("answers")
+            if len(messages) < MESSAGES or not self.budget.left("answers"):
+                break
+        late_s = self.clock() - GRACE_S if self.requests else 0.0
+        for request in [r for r in self.requests.values() if late_s > r.deadline_s]:
+            self._give_up(request, RequestState.EXPIRED, "expired", turn.now_ms)
+
+    def _take(self, turn: Turn, messages: list[Answer | Failure]) -> None:
         for message in messages:
             request = self.requests.pop(message.request_id, None)
             self.admission.ended(message.request_id, message.tries, message.tokens)
@@ -143,11 +157,6 @@ class Planner:
                 log.log(level, "no plan from the model: %s: %s", message.reason, message.detail)
             else:
                 self._store(request, message)
-        late_s = self.clock() - GRACE_S if self.requests else 0.0
-        for request in [r for r in self.requests.values() if late_s > r.deadline_s]:
-            self._give_up(request, RequestState.EXPIRED, "expired", turn.now_ms)
-        if messages:
-            self.budget.spend()
 
     def _store(self, request: Request, answer: Answer) -> None:
         request.move(RequestState.ANSWERED)
@@ -190,7 +199,7 @@ class Planner:
             [agents.plan[rows], agents.last_plan[rows], agents.next_plan[rows], entries.heuristic, entries.model,
              self.scopes.default_plan[:scopes], np.array([WAIT_PLAN, *self._handing.plans(), *fallbacks], np.int32)]
         )  # fmt: skip
-        self.budget.spend()
+        self.budget.spend("forget")
 
     # Requests
 
@@ -201,11 +210,11 @@ class Planner:
             if request.id in self.requests:
                 self._give_up(request, RequestState.CANCELLED, "unwanted", turn.now_ms)
         self.cache.crowd_out(turn.now_ms)
+        self._has_heroes = None
         while (least_tier := self._least_tier(turn)) < NOBODY:
             entry = self.cache.pick(turn.now_ms, least_tier)
             if entry < 0:
                 return
-            self.budget.spend()
             options = self.choices.options(turn, entry) if self.gateway.chooses else []
             if self.gateway.chooses and len(options) < 2:
                 self.counts.obvious += 1
@@ -215,16 +224,18 @@ class Planner:
             elif not self._ask(entry, options):
                 self.cache.put_back(entry)
                 return
-            if not self.budget.left():
+            self.budget.spend("send")
+            if not self.budget.left("send"):
                 return
 
     def _least_tier(self, turn: Turn) -> int:
         """The lowest tier that may ask now."""
         assert self.gateway is not None
         in_flight, most = len(self.requests), self.gateway.max_in_flight
-        # Walking over all rows is only worth it where the places get scarce.
-        has_heroes = in_flight >= most - most // 4 and bool((turn.agents.tier[: turn.rows] == HERO).any())
-        return self.admission.decide(self.gateway.is_ready, in_flight, most, has_heroes).least_tier
+        # To walk over all rows is only worth it where places get scarce, and once a tick.
+        if in_flight >= most - most // 4 and self._has_heroes is None:
+            self._has_heroes = bool((turn.agents.tier[: turn.rows] == HERO).any())
+        return self.admission.decide(self.gateway.is_ready, in_flight, most, bool(self._has_heroes)).least_tier
 
     def _give_up(self, request: Request, state: RequestState, reason: str, now_ms: int) -> None:
         assert self.gateway is not None

@@ -48,16 +48,18 @@ class Serving:
         Args:
             plans: the store, not its table, which heuristics replace when they make it grow.
         """
-        if not turn.rows or (self._unmet and not (self._ask_heuristics(turn, budget) and budget.left())):
+        if not turn.rows or (self._unmet and not (self._ask_heuristics(turn, budget) and budget.left("serve"))):
             return
         found = collect_needs(turn.agents.need, turn.rows, self._next_row % turn.rows, self._needs)
         for first in range(0, found, SERVE_ROWS):
             last = min(first + SERVE_ROWS, found)
             self._next_row = int(self._needs[first])
-            if first and not budget.left():
+            if first and not budget.left("serve"):
                 return
             if self._serve_rows(turn, plans, first, last, budget):
-                if not (budget.left() and self._ask_heuristics(turn, budget) and budget.left()):
+                if not (
+                    budget.left("heuristic") and self._ask_heuristics(turn, budget) and budget.left("serve")
+                ):
                     return
                 self._serve_rows(turn, plans, first, last, budget)
         self._next_row = int(self._needs[found - 1]) + 1 if found else 0
@@ -71,7 +73,7 @@ class Serving:
             self._cache.wanted, self._cache.wanted_count, self._unknown,
             turn.now_ms, turn.now_s, self._counters, self._life,
         )  # fmt: skip
-        budget.spend()
+        budget.spend("serve")
         for row in self._unknown[:unknown].tolist():
             self._unmet[turn.agents.scope.item(row), turn.agents.key.item(row)] = None
         return bool(unknown)
@@ -89,7 +91,7 @@ class Serving:
                 plan = self._scopes.fallback_plan(scope_id)
             del self._unmet[scope_id, key]
             self._cache.put_heuristic(scope_id, key, plan, turn.now_ms)
-            budget.spend()
-            if self._unmet and not budget.left():
+            budget.spend("heuristic")
+            if self._unmet and not budget.left("heuristic"):
                 return False
         return True

@@ -43,8 +43,8 @@ class Unwanted:
             last = min(self._cursor, turn.rows)
             first = self._cursor = max(0, last - ROWS)
             mark_waiting(turn.agents, self._cache.entries, first, last)
-            budget.spend()
-            if not budget.left():
+            budget.spend("walk")
+            if not budget.left("walk"):
                 return []
         entries = self._cache.entries
         found = [

@@ -121,10 +121,10 @@ def test_where_too_many_wait_the_least_worthy_are_dropped_first(start: Start, st
     sim.spawn("cow", mood=14, tier="hero")
     run(sim, 0.3)
     cache = sim.stats().cache
-    assert cache.wanted == 7 and cache.unasked == {"stale": 0, "crowded_out": 7}
+    assert cache.wanted == 4 and cache.unasked == {"stale": 0, "crowded_out": 10}
     stand_in.is_ready = True
     run(sim, 0.3)
-    assert moods(sim, stand_in)[:3] == [14, 11, 12] and len(stand_in.asked) == 7
+    assert moods(sim, stand_in)[:3] == [14, 11, 12] and len(stand_in.asked) == 4
 
 
 def test_what_nobody_asks_about_any_more_is_counted_as_stale(start: Start, stand_in: Any) -> None:

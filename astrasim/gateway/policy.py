@@ -28,7 +28,7 @@ class GatewayPolicy(BaseModel):
     """Requests that are with the model at a time, at most. The embedded model has never more than 2."""
     hero_slots: int = Field(default=2, ge=0, le=1024)
     """So many of those are kept for heroes (a quarter of ``max_in_flight`` at most), where there are heroes."""
-    max_waiting: int = Field(default=8192, ge=1, le=1_000_000)
+    max_waiting: int = Field(default=1024, ge=1, le=1_000_000)
     """Situations that wait to be asked about, at most; the least worthy are dropped first."""
     aging_s: float = Field(default=10.0, ge=0.001, le=3600)
     """What waits is asked by tier, then by the number of agents, then by age; so many seconds count as a tier more."""
