@@ -6,8 +6,10 @@ depend on who does it.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
+import sys
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -60,8 +62,6 @@ def wait_for_blocks(counters: NDArray[np.int64], phase: int, blocks: int) -> Non
         pass
 
 
-# The other thread: one a process, started when it is first needed.
-
 SHARED_FROM = 8192
 """Agents from which on a second thread is worth its waking: some 50 microseconds."""
 
@@ -74,24 +74,41 @@ def has_second_core() -> bool:
 
 
 def together(kernel: Callable[..., Any], *arguments: Any) -> None:
-    """Run a kernel that shares its blocks (``kernels/sharing.py``) and lets go of Python's lock, on two threads.
+    """Run a kernel that shares its blocks and lets go of Python's lock on this thread and on another.
 
-    If the other thread comes too late it finds nothing left to do.
+    If the other comes too late it finds nothing left to do.
     """
-    _jobs().put((kernel, arguments))
+    _other().run(kernel, arguments)
     kernel(*arguments)
 
 
 @functools.cache
-def _jobs() -> SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]]:
-    """What the other thread has to do. The first call starts it."""
-    jobs: SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]] = SimpleQueue()
-    threading.Thread(target=_work, args=(jobs,), name="astrasim kernels", daemon=True).start()
-    return jobs
+def _other() -> _Other:
+    return _Other()
 
 
-def _work(jobs: SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]]) -> None:
-    while True:
-        kernel, arguments = jobs.get()
-        kernel(*arguments)
-        del kernel, arguments  # or a table would live until the next job
+class _Other:
+    """The other thread: one a process, started when it is first needed, and it never ends."""
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]] = SimpleQueue()
+        thread = threading.Thread(target=self._work, name="astrasim kernels", daemon=True)
+        thread.start()
+        self._id = thread.native_id
+        self._current_core = getattr(ctypes.CDLL(None), "sched_getcpu", None) if sys.platform == "linux" else None
+        self._cores = os.sched_getaffinity(0) if self._current_core else set()
+        self._kept_off = -1
+
+    def run(self, kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        if self._current_core and (core := self._current_core()) != self._kept_off and self._id:
+            # Woken where the game's thread runs, it would take a block and stand still with it, until the game's thread
+            # has waited for it for a whole slice of time.
+            os.sched_setaffinity(self._id, self._cores - {core} or self._cores)
+            self._kept_off = core
+        self._jobs.put((kernel, arguments))
+
+    def _work(self) -> None:
+        while True:
+            kernel, arguments = self._jobs.get()
+            kernel(*arguments)
+            del kernel, arguments  # or a table would live until the next job
