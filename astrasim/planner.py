@@ -21,9 +21,12 @@ from .cache import PlanCache
 from .choices import Choices
 from .gateway import Answer, Failure
 from .gateway.policy import HERO
+from .gateway.recalled import Memory
 from .handing import MAX_BATCH, HandOut, Turn
 from .kernels.columns import COUNTERS, WAIT_PLAN, Agents, Things
 from .plans import Origin, PlanStore
+from .reader import Steps
+from .recalling import Recalling
 from .requests import Request, RequestState
 from .scopes import Scopes
 from .serving import Serving
@@ -56,11 +59,14 @@ class Asker(Protocol):
     def chooses(self) -> bool: ...
     @property
     def max_in_flight(self) -> int: ...
+    @property
+    def memory(self) -> Memory | None: ...
     def ask(
         self, request_id: int, scope_id: int, key: int, deadline_s: float, options: Sequence[tuple[int, int]] = ()
     ) -> bool: ...
     def cancel(self, request_id: int) -> None: ...
     def poll(self, max_messages: int = 64) -> list[Answer | Failure]: ...
+    def flush(self) -> None: ...
     def describe(self) -> str: ...
     def close(self) -> None: ...
 
@@ -77,7 +83,9 @@ class Planner:
         assert wait == WAIT_PLAN
         self.scopes = Scopes(compiled, self.plans)
         self._policy = settings.policy
-        self.cache = PlanCache(settings.cache_entries, self._policy)
+        self.cache = PlanCache(
+            settings.cache_entries, self._policy, settings.cache_ttl_s, settings.cache_ttl_renews
+        )
         self.choices = Choices(compiled, self.cache, self.plans)
         self.admission = Admission(self._policy)
         self._unwanted = Unwanted(self.cache, self._policy.unwanted_s)
@@ -93,6 +101,10 @@ class Planner:
         self.raw: dict[tuple[int, int], str] = {}
         """The last answers as the model gave them, by (scope, key), for ``sim.why``."""
         self._handing = HandOut(compiled, self.cache, self.counters, self.life)
+        self.recalling = Recalling(
+            compiled, self.cache, self.plans, self._handing, self._declare, self._fit, settings.shadow_share,
+            settings.seed,
+        )  # fmt: skip
         self._next_id = 1
         self.clock: Callable[[], float] = monotonic
         self._declared: set[int] = set()
@@ -119,6 +131,8 @@ class Planner:
                     # The next tick begins after where this one ended: however small the budget, all have their turn.
                     self._first_stage = (at + 1) % len(stages)
                     break
+        if self.gateway is not None:
+            self.gateway.flush()  # or what was asked would go out in the next tick only
         self.planning_ms.add(self.budget.elapsed_ms())
         self.planning_cpu_ms.add((cpu_clock() - cpu_s) * 1000)
         self.overruns += self.budget.overrun()
@@ -142,14 +156,16 @@ class Planner:
                 level = logging.WARNING if self.counts.reasons[message.reason] == 1 else logging.DEBUG
                 log.log(level, "no plan from the model: %s: %s", message.reason, message.detail)
             else:
-                self._store(request, message)
+                self._store(request, message, turn.now_ms)
         late_s = self.clock() - GRACE_S if self.requests else 0.0
         for request in [r for r in self.requests.values() if late_s > r.deadline_s]:
             self._give_up(request, RequestState.EXPIRED, "expired", turn.now_ms)
         if messages:
             self.budget.spend()
+        self.recalling.memory = self.gateway.memory
+        self.recalling.run(turn, self.budget)
 
-    def _store(self, request: Request, answer: Answer) -> None:
+    def _store(self, request: Request, answer: Answer, now_ms: int) -> None:
         request.move(RequestState.ANSWERED)
         # By the clock on the wall: the simulation's own stands still within a tick and is late when frames are missed.
         self.latency_ms.add((perf_counter() - request.asked_at) * 1000)
@@ -157,7 +173,7 @@ class Planner:
         chose = self.gateway is not None and self.gateway.chooses
         steps = self.choices.put_first(request.entry, answer.steps[0]) if chose else answer.steps
         plan = self.plans.intern(steps, Origin.MODEL)
-        self.cache.answered(request.entry, plan)
+        self.cache.answered(request.entry, plan, now_ms)
         self._handing.add(request.entry, plan)
         self._keep_raw(request, answer.raw)
         request.move(RequestState.STORED)
@@ -201,8 +217,11 @@ class Planner:
             if request.id in self.requests:
                 self._give_up(request, RequestState.CANCELLED, "unwanted", turn.now_ms)
         self.cache.crowd_out(turn.now_ms)
+        self.recalling.earn(turn.now_s, self._policy.requests_per_second)
         while (least_tier := self._least_tier(turn)) < NOBODY:
-            entry = self.cache.pick(turn.now_ms, least_tier)
+            entry = self.recalling.examine() if not least_tier else -1
+            if entry < 0:
+                entry = self.cache.pick(turn.now_ms, least_tier, looks=self.gateway.memory is not None)
             if entry < 0:
                 return
             self.budget.spend()
@@ -226,6 +245,13 @@ class Planner:
         has_heroes = in_flight >= most - most // 4 and bool((turn.agents.tier[: turn.rows] == HERO).any())
         return self.admission.decide(self.gateway.is_ready, in_flight, most, has_heroes).least_tier
 
+    def _fit(self, entry: int, steps: Steps) -> Steps | None:
+        """Steps from the gateway's memory as they suit an entry: a model that chooses chose among its ideas only."""
+        if self.gateway is None or not self.gateway.chooses:
+            return steps
+        ideas = self.choices.ideas(entry)
+        return self.choices.put_first(entry, steps[0]) if steps[0][:2] in ideas else None
+
     def _give_up(self, request: Request, state: RequestState, reason: str, now_ms: int) -> None:
         assert self.gateway is not None
         del self.requests[request.id]
@@ -243,9 +269,7 @@ class Planner:
             int(entries.demand[entry]), perf_counter(), self.clock() + deadline_s,
         )  # fmt: skip
         self._next_id += 1
-        if request.scope_id not in self._declared:
-            self.gateway.declare_scope(request.scope_id, self.scopes[request.scope_id])
-            self._declared.add(request.scope_id)
+        self._declare(request.scope_id)
         if not self.gateway.ask(request.id, request.scope_id, request.key, deadline_s, options):
             request.move(RequestState.CANCELLED)
             self.counts.refused += 1
@@ -256,6 +280,11 @@ class Planner:
         self.counts.sent += 1
         self.admission.sent(request.id, self.clock())
         return True
+
+    def _declare(self, scope_id: int) -> None:
+        if self.gateway is not None and scope_id not in self._declared:
+            self.gateway.declare_scope(scope_id, self.scopes[scope_id])
+            self._declared.add(scope_id)
 
     def change_gateway(self, gateway: Asker | None, now_s: float) -> None:
         """Ask through another gateway from now on; the old one is told to end, and is not waited for."""
@@ -284,6 +313,7 @@ class Planner:
         self.latency_ms.clear()
         self.planning_ms.clear()
         self.planning_cpu_ms.clear()
+        self.recalling.reset_counts()
         self.overruns = 0
 
     # Plans to agents
