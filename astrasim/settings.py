@@ -92,7 +92,7 @@ class Settings(BaseSettings, GatewayPolicy):
     """How many seconds after it was made a model's plan may be used; none: as long as it is there."""
     cache_ttl_renews: bool = False
     """Whether its use makes that begin anew."""
-    near_bound: float | None = Field(0.1, ge=0, le=100)
+    near_bound: float | None = Field(0.08, ge=0, le=100)
     """How far away the vector of another situation may be whose plan is used (each feature is 0 to 1, times its
     weight); where the model is found to disagree, it becomes less, for each role. ``none``: no near look-ups."""
     shadow_share: float = Field(0.05, ge=0, le=1)

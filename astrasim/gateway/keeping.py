@@ -28,7 +28,7 @@ class Keeping(BaseModel):
     ttl_renews: bool = False
     namespace: str = ""
     file: Path | None = None
-    near_bound: float | None = 0.1
+    near_bound: float | None = 0.08
     orders: bool = True
 
     @property

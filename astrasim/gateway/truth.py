@@ -22,7 +22,7 @@ from ..intervals import wilson
 
 TARGET = 0.01
 """The share of false hits that is accepted."""
-FIRST_BOUND = 0.1
+FIRST_BOUND = 0.08
 WIDEST, TIGHTEST = 1.0, 0.001
 TIGHTER, WIDER = 0.7, 1.25
 SAMPLES = 2000
