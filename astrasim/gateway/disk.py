@@ -69,7 +69,8 @@ class Disk:
         self._lock = threading.Lock()
         self._changes: dict[tuple[str, int, int], Any] = {}
         self._truth: dict[str, Any] = {}
-        self._scopes: list[Scope] = []
+        self.scopes: list[Scope] = []
+        """The store's, by number; it may grow."""
         self._ids: dict[int, int] = {}
         with refusing(file):
             self._connection = connect(file)
@@ -87,7 +88,7 @@ class Disk:
 
     def start(self, scopes: list[Scope]) -> None:
         """Save from now on. ``scopes``: the store's, by number; it may grow."""
-        self._scopes = scopes
+        self.scopes = scopes
         threading.Thread(target=self._run, name="astrasim-save", daemon=True).start()
 
     def put(self, kept: Kept) -> None:
@@ -161,7 +162,7 @@ class Disk:
     def _id(self, scope: int) -> int:
         found = self._ids.get(scope)
         if found is None:
-            run, row = self._connection.execute, (self._namespace, self._scopes[scope].model_dump_json())
+            run, row = self._connection.execute, (self._namespace, self.scopes[scope].model_dump_json())
             run("INSERT OR IGNORE INTO scopes (namespace, scope) VALUES (?, ?)", row)
             [found] = run("SELECT id FROM scopes WHERE namespace = ? AND scope = ?", row).fetchone()
             self._ids[scope] = found

@@ -103,8 +103,11 @@ class Store:
     def put(self, scope: int, key: int, vector: Vector, steps: Steps) -> None:
         """Keep a plan; one for the same situation gives way to it."""
         now_s = self._clock()
-        kept = Kept(scope, key, np.asarray(vector, np.float32), steps, now_s, now_s, 0)
-        self._forget(scope, key)
+        self.keep(Kept(scope, key, np.asarray(vector, np.float32), steps, now_s, now_s, 0))
+
+    def keep(self, kept: Kept) -> None:
+        """Keep a plan that was made earlier; one for the same situation gives way to it."""
+        self._forget(kept.scope, kept.key)
         self._add([kept])
         while len(self._kept) > self._keeping.entries:
             self.evictions += 1

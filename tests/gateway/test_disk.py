@@ -45,7 +45,7 @@ def saved(file: Path, namespace: str = "", **rules: int) -> Store:
     store = Store(FIELDS, Keeping(**rules))  # type: ignore[arg-type]  # pydantic takes what fits
     disk = Disk(file, namespace, FIELDS)
     store.saver = disk
-    disk._scopes = store.scopes
+    disk.scopes = store.scopes
     store.fill(disk.load(store.intern).plans)
     return store
 
