@@ -1,9 +1,9 @@
 """Near neighbours by feature vector: exact, with numpy, among a few thousand; by hnswlib among more.
 
-A situation is near another if its vector is within ``bound`` of the nearest one known, and if nothing within twice the
-bound has another plan: close to where plans change, the nearest one is no evidence. One that is farther away than the
-bound is found too, up to ``reach``, as what would be a hit if its distance were the bound: to learn whether it should
-be. Distances are Euclidean, over vectors whose features were weighted already.
+A situation is near another if its vector is within ``bound`` of the nearest one known, and if of the 16 nearest none
+within twice the bound has another plan: close to where plans change, the nearest one is no evidence. One that is
+farther away than the bound is found too, up to ``reach``, as what would be a hit if its distance were the bound: to
+learn whether it should be. Distances are Euclidean, over vectors whose features were weighted already.
 
 hnswlib (`pip install "astrasim[semantic]"`) is fast and trusting, so all that is known to crash or mislead it is kept
 from it here: it is made ready (``init_index``) before anything else is called; widths and numbers are checked by us; it
@@ -27,7 +27,8 @@ LARGE = 3000
 AROUND = 2.0
 """How many times the bound the surroundings reach in which all plans must agree."""
 NEIGHBOURS = 16
-"""How many neighbours hnswlib is asked for."""
+"""How many neighbours are looked at, at most."""
+WORN = 8
 _LINKS, _BUILD_EF, _FIND_EF = 12, 64, 64
 
 Vectors = NDArray[np.float32]
@@ -81,11 +82,16 @@ class Neighbours:
         self._vectors[first:last], self._numbers[first:last], self._marks[first:last] = vectors, numbers, marks
         self._place.update(zip(numbers.tolist(), range(first, last), strict=True))
         self._adopt()
+        if self._index is not None and self._index.is_worn:
+            self._index = None
         if self._index is None and self._building is None:
             self._build_if_large()
         else:
             for number, vector in zip(numbers.tolist(), vectors, strict=True):
                 self._changed(number, vector)
+            if self._index is not None:
+                for number, at in zip(numbers.tolist(), range(first, last), strict=True):
+                    self._index.move(number, at)
 
     def remove(self, number: int) -> None:
         """Without effect if there is none with this number."""
@@ -95,10 +101,12 @@ class Neighbours:
         last = len(self._place)
         if at != last:  # the last one moves into its place
             self._vectors[at], self._marks[at] = self._vectors[last], self._marks[last]
-            self._numbers[at] = self._numbers[last]
-            self._place[int(self._numbers[last])] = at
+            moved = int(self._numbers[last])
+            self._numbers[at], self._place[moved] = moved, at
         self._adopt()
         self._changed(number, None)
+        if at != last and self._index is not None:
+            self._index.move(moved, at)
 
     def find(self, vectors: Vectors, bound: float, reach: float = 0.0) -> list[Near | None]:
         """For each of ``vectors``, shape (n, width), the nearest one within ``bound`` (or ``reach``, if that is more)
@@ -111,27 +119,36 @@ class Neighbours:
         if not self._place:
             return [None] * len(vectors)
         self._adopt()
-        found = self._index.nearest(vectors, min(NEIGHBOURS, len(self))) if self._index is not None else None
-        if found is None:
-            return [self._judge(*self._measure(vector), bound, reach) for vector in vectors]
-        places = np.vectorize(self._place.__getitem__, otypes=[np.int64])(found[0])
-        return [self._judge(at, squared, bound, reach) for at, squared in zip(places, found[1], strict=True)]
+        k = min(NEIGHBOURS, len(self))
+        found = self._index.nearest(vectors, k) if self._index is not None else None
+        places, squared = self._search(vectors, k) if found is None else found
+        return self._judge(places, squared, bound, reach)
 
-    def _measure(self, vector: Vectors) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        away = self._vectors[: len(self)] - vector
-        return np.arange(len(self)), np.einsum("ij,ij->i", away, away)
+    def _search(self, vectors: Vectors, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The places of the ``k`` nearest and their squared distances, shape (n, k) each, by trying them all."""
+        places, squared = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k), np.float32)
+        for row, vector in enumerate(vectors):
+            away = self._vectors[: len(self)] - vector
+            distances = np.einsum("ij,ij->i", away, away)
+            places[row] = np.argpartition(distances, k - 1)[:k]
+            squared[row] = distances[places[row]]
+        return places, squared
 
     def _judge(
-        self, at: NDArray[np.int64], squared: NDArray[np.float32], bound: float, reach: float
-    ) -> Near | None:
-        best = int(squared.argmin())
-        distance = float(np.sqrt(squared[best]))
-        if not distance <= max(bound, reach):
-            return None
-        around = self._marks[at[squared <= (AROUND * max(bound, distance)) ** 2]]
-        if (around != self._marks[at[best]]).any():
-            return None
-        return Near(int(self._numbers[at[best]]), distance)
+        self, places: NDArray[np.int64], squared: NDArray[np.float32], bound: float, reach: float
+    ) -> list[Near | None]:
+        rows = np.arange(len(places))
+        best = squared.argmin(1)
+        distance = np.sqrt(squared[rows, best].astype(np.float64))
+        around = squared <= (AROUND * np.maximum(bound, distance)[:, None]) ** 2
+        marks = self._marks[places]
+        agree = ((marks == marks[rows, best][:, None]) | ~around).all(1)
+        good = agree & (distance <= max(bound, reach))
+        numbers = self._numbers[places[rows, best]].tolist()
+        return [
+            Near(number, far) if is_good else None
+            for number, far, is_good in zip(numbers, distance.tolist(), good.tolist(), strict=True)
+        ]
 
     def _checked(self, vectors: Vectors) -> Vectors:
         vectors = np.ascontiguousarray(vectors, np.float32)
@@ -159,6 +176,8 @@ class Neighbours:
             if built.index is not None:
                 for number, vector in built.missed.items():
                     built.index.change(number, vector)
+                for number, at in self._place.items():
+                    built.index.move(number, at)
                 self._index = built.index
 
     def wait(self, timeout_s: float = 60.0) -> bool:
@@ -199,15 +218,15 @@ class _Index:
         self._index.set_num_threads(1)
         # Labels are our own: hnswlib refuses one that was deleted before.
         self._label = {number: label for label, number in enumerate(numbers.tolist())}
-        self._number = dict(enumerate(numbers.tolist()))
+        self._places: NDArray[np.int64] = np.zeros(2 * self._capacity, np.int64)
         self._index.add_items(vectors, np.arange(len(vectors)))
         self._used = self._next = len(vectors)
 
     def change(self, number: int, vector: Vectors | None) -> None:
+        """The vector with this number is gone (None), or new; then say where it stands by :meth:`move`."""
         label = self._label.pop(number, None)
         if label is not None:
             self._index.mark_deleted(label)
-            del self._number[label]
         if vector is None:
             return
         replaces = self._used > len(self._label)
@@ -215,17 +234,29 @@ class _Index:
             self._capacity *= 2
             self._index.resize_index(self._capacity)
         self._index.add_items(vector[None, :], np.array([self._next]), replace_deleted=replaces)
-        self._label[number], self._number[self._next] = self._next, number
+        self._label[number] = self._next
         self._next += 1
         self._used += not replaces
 
+    @property
+    def is_worn(self) -> bool:
+        """Whether so many vectors came and went that it is better built anew."""
+        return self._next > WORN * self._capacity
+
+    def move(self, number: int, place: int) -> None:
+        """Among the vectors, this one stands at ``place`` now."""
+        label = self._label[number]
+        if label >= len(self._places):
+            self._places = np.concatenate([self._places, np.zeros_like(self._places)])
+        self._places[label] = place
+
     def nearest(self, vectors: Vectors, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
-        """Numbers and squared distances of the ``k`` nearest, or None if it does not find so many."""
+        """Places and squared distances of the ``k`` nearest, or None if it does not find so many."""
         try:
             labels, squared = self._index.knn_query(vectors, k=k)
         except RuntimeError:  # "Cannot return the results in a contiguous 2D array": it lost sight of some
             return None
-        return np.vectorize(self._number.__getitem__, otypes=[np.int64])(labels), squared
+        return self._places[labels.astype(np.int64)], squared
 
 
 def _hnswlib() -> Any:

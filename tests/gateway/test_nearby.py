@@ -133,6 +133,22 @@ def test_while_it_is_being_built_nothing_is_missed() -> None:
 
 
 @needs_hnswlib
+def test_after_much_coming_and_going_it_is_built_anew() -> None:
+    rng = np.random.default_rng(4)
+    neighbours = filled(rng.random((1000, 4)).astype(np.float32), np.zeros(1000, np.int64), large=1000)
+    assert neighbours.wait()
+    first = neighbours._index
+    for turn in range(1, 20):
+        fresh = np.arange(1000 * turn, 1000 * (turn + 1))
+        points = rng.random((1000, 4)).astype(np.float32)
+        for number in range(1000 * (turn - 1), 1000 * turn):
+            neighbours.remove(number)
+        neighbours.add(fresh, points, np.zeros(1000, np.int64))
+        assert neighbours.wait() and neighbours.find(points[7:8], 0.1)[0] == Near(1000 * turn + 7, 0.0)
+    assert neighbours._index is not first
+
+
+@needs_hnswlib
 def test_it_may_lose_all_but_a_few_and_grow_again() -> None:
     rng = np.random.default_rng(3)
     neighbours = filled(rng.random((1200, 4)).astype(np.float32), np.zeros(1200, np.int64), large=1000)
