@@ -1,9 +1,9 @@
 """Near neighbours by feature vector: exact, with numpy, among a few thousand; by hnswlib among more.
 
-A situation is near another if its vector is within ``bound`` of the nearest one known, and if of the 16 nearest none
-within twice the bound has another plan: close to where plans change, the nearest one is no evidence. One that is
-farther away than the bound is found too, up to ``reach``, as what would be a hit if its distance were the bound: to
-learn whether it should be. Distances are Euclidean, over vectors whose features were weighted already.
+A situation is near another if its vector is within a bound of it, and if of the 16 nearest none that is less than four
+times as far away has another plan: close to where plans change, the nearest one is no evidence (Lowe's ratio test, from
+"Distinctive image features from scale-invariant keypoints", IJCV 60, 2004). Distances are Euclidean, over vectors whose
+features were weighted already.
 
 hnswlib (`pip install "astrasim[semantic]"`) is fast and trusting, so all that is known to crash or mislead it is kept
 from it here: it is made ready (``init_index``) before anything else is called; widths and numbers are checked by us; it
@@ -24,8 +24,8 @@ from ..errors import AstraSimError
 
 LARGE = 3000
 """From so many vectors on hnswlib is faster than numpy."""
-AROUND = 2.0
-"""How many times the bound the surroundings reach in which all plans must agree."""
+AROUND = 4.0
+"""How many times as far as the nearest one the surroundings reach in which all plans must agree."""
 NEIGHBOURS = 16
 """How many neighbours are looked at, at most."""
 WORN = 8
@@ -108,9 +108,8 @@ class Neighbours:
         if at != last and self._index is not None:
             self._index.move(moved, at)
 
-    def find(self, vectors: Vectors, bound: float, reach: float = 0.0) -> list[Near | None]:
-        """For each of ``vectors``, shape (n, width), the nearest one within ``bound`` (or ``reach``, if that is more)
-        if all around agree with it.
+    def find(self, vectors: Vectors, bound: float) -> list[Near | None]:
+        """For each of ``vectors``, shape (n, width), the nearest one within ``bound`` if all around agree with it.
 
         Raises:
             AstraSimError: for another shape, or one that holds what is no finite number.
@@ -122,7 +121,7 @@ class Neighbours:
         k = min(NEIGHBOURS, len(self))
         found = self._index.nearest(vectors, k) if self._index is not None else None
         places, squared = self._search(vectors, k) if found is None else found
-        return self._judge(places, squared, bound, reach)
+        return self._judge(places, squared, bound)
 
     def _search(self, vectors: Vectors, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The places of the ``k`` nearest and their squared distances, shape (n, k) each, by trying them all."""
@@ -135,15 +134,15 @@ class Neighbours:
         return places, squared
 
     def _judge(
-        self, places: NDArray[np.int64], squared: NDArray[np.float32], bound: float, reach: float
+        self, places: NDArray[np.int64], squared: NDArray[np.float32], bound: float
     ) -> list[Near | None]:
         rows = np.arange(len(places))
         best = squared.argmin(1)
         distance = np.sqrt(squared[rows, best].astype(np.float64))
-        around = squared <= (AROUND * np.maximum(bound, distance)[:, None]) ** 2
+        around = squared <= (AROUND * distance[:, None]) ** 2
         marks = self._marks[places]
         agree = ((marks == marks[rows, best][:, None]) | ~around).all(1)
-        good = agree & (distance <= max(bound, reach))
+        good = agree & (distance <= bound)
         numbers = self._numbers[places[rows, best]].tolist()
         return [
             Near(number, far) if is_good else None

@@ -131,7 +131,7 @@ class Recall:
         if kept is not None:
             return Level.EXACT, Found(kept, 0.0)
         role, bound = self.store.scopes[scope].role, self._bound(scope)
-        if bound is not None and (found := self.store.near(scope, key, there, bound, WIDEST)) is not None:
+        if bound is not None and (found := self.store.near(scope, key, there, max(bound, WIDEST))) is not None:
             if found.distance <= bound:
                 return Level.NEAR, found
             _remember(self._beyond, (scope, key), (Level.NEAR, found.distance, found.kept))

@@ -86,13 +86,13 @@ class Store:
         kept = self._kept.get((scope, key))
         return kept if kept is not None and self._is_alive(kept) else None
 
-    def near(self, scope: int, key: int, vector: Vector, bound: float, reach: float = 0.0) -> Found | None:
-        """The plan of a situation within ``bound`` (or ``reach``, if that is more) of ``vector`` whose interrupt
-        features are those of ``key``; see ``nearby.py``."""
+    def near(self, scope: int, key: int, vector: Vector, bound: float) -> Found | None:
+        """The plan of a situation within ``bound`` of ``vector`` whose interrupt features are those of ``key``; see
+        ``nearby.py``."""
         kind = self.scopes[scope].kind
         around = self._around.get((scope, self._vocabulary.interrupt_key(kind, key)))
         while around is not None:
-            [found] = around.find((vector * self._weights[kind])[None, :], bound, reach)
+            [found] = around.find((vector * self._weights[kind])[None, :], bound)
             if found is None:
                 break
             kept = self._by_number[found.number]

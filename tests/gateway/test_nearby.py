@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from astrasim.errors import AstraSimError
-from astrasim.gateway.nearby import AROUND, Near, Neighbours
+from astrasim.gateway.nearby import AROUND, NEIGHBOURS, Near, Neighbours
 
 WIDTH = 3
 needs_hnswlib = pytest.mark.skipif(not find_spec("hnswlib"), reason="hnswlib is not installed: astrasim[semantic]")
@@ -32,7 +32,8 @@ def expected(points: dict[int, tuple[NDArray[np.float32], int]], at: NDArray[np.
     if not away or min(away.values()) > bound:
         return None
     best = min(away, key=away.__getitem__)
-    around = {points[n][1] for n, d in away.items() if d <= AROUND * bound}
+    nearest = sorted(away, key=away.__getitem__)[:NEIGHBOURS]
+    around = {points[n][1] for n in nearest if away[n] <= AROUND * away[best]}
     return Near(best, away[best]) if len(around) == 1 else None
 
 
@@ -45,16 +46,11 @@ def test_the_nearest_within_the_bound_is_found() -> None:
 
 
 def test_where_those_around_disagree_the_nearest_is_no_evidence() -> None:
-    points = np.array([[0, 0, 0], [0.15, 0, 0]], np.float32)
-    assert filled(points, np.array([5, 6])).find(point(0, 0, 0), 0.1) == [None]
-    assert filled(points, np.array([5, 5])).find(point(0, 0, 0), 0.1) == [Near(0, 0.0)]
-
-
-def test_beyond_the_bound_it_reaches_for_what_would_be_a_hit_with_a_wider_one() -> None:
-    neighbours = filled(np.array([[0, 0, 0], [0.9, 0, 0]], np.float32), np.array([5, 6]))
-    [found] = neighbours.find(point(0.2, 0, 0), 0.1, reach=0.5)
-    assert found is not None and found.number == 0 and found.distance == pytest.approx(0.2)
-    assert neighbours.find(point(0.4, 0, 0), 0.1, reach=0.5) == [None], "twice as far away there is another plan"
+    points = np.array([[0, 0, 0], [0.2, 0, 0]], np.float32)
+    [found] = filled(points, np.array([5, 5])).find(point(0.08, 0, 0), 0.1)
+    assert found is not None and found.number == 0
+    assert filled(points, np.array([5, 6])).find(point(0.08, 0, 0), 0.1) == [None], "0.12 is not four times 0.08"
+    assert filled(points, np.array([5, 6])).find(point(0.03, 0, 0), 0.1) != [None], "0.17 is more than four times 0.03"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
