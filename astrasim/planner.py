@@ -213,7 +213,10 @@ class Planner:
     def _send(self, turn: Turn) -> None:
         if self.gateway is None:
             return
-        for request in self._unwanted.look(turn, self.requests.values(), self.budget):
+        # Nobody waits for those that find out whether a near plan is right, and that is no reason to cancel them.
+        plans = self.cache.entries.model
+        waited_for = [request for request in self.requests.values() if plans[request.entry] < 0]
+        for request in self._unwanted.look(turn, waited_for, self.budget):
             if request.id in self.requests:
                 self._give_up(request, RequestState.CANCELLED, "unwanted", turn.now_ms)
         self.cache.crowd_out(turn.now_ms)

@@ -129,11 +129,12 @@ class Server:
 
     async def _watch(self) -> None:
         """Tell the game each second what is remembered, and once if the log is in trouble."""
-        told = False
+        told, said = False, dict[str, object]()
         while True:
             await anyio.sleep(1.0)
-            if self._ready:
-                self._push({"t": "memory", **self._recall.figures()})
+            if self._ready and len(self._outbox) <= _OUTBOX_BYTES:
+                if (figures := self._recall.figures())["looked"] and figures != said:
+                    self._push({"t": "memory", **(said := figures)})
                 while not self._recall.notes.empty():
                     self._push({"t": "note", "text": clean(self._recall.notes.get())})
             if self._log is not None and self._log.trouble and not told:

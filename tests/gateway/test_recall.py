@@ -53,6 +53,7 @@ def test_it_is_there_in_the_next_run_if_there_is_a_file(play_a_game: Play, tmp_p
     game = play_a_game("situation", keeping=keeping).up()
     game.ask(1, key=5)
     steps = game.answer(1).steps
+    look(game, Look(1, 5, None))
     game.until(lambda: game.gateway.memory.statistics.entries == 1)  # a second later, so it is saved too
     game.gateway.close()
     again = play_a_game("situation", keeping=keeping).up()
