@@ -7,8 +7,6 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from ..errors import AstraSimError
@@ -70,13 +68,3 @@ def difference(theirs: Vocabulary, ours: Vocabulary) -> str:
         if before.model_copy(update={"weight": now.weight}) != now:
             return f"feature {now.name!r} of {ours.domain!r} has other buckets, words or kinds now"
     return f"an action of {ours.domain!r} has other targets or kinds now"
-
-
-def centre(vocabulary: Vocabulary, kind: str, key: int) -> NDArray[np.float32]:
-    """The vector in the middle of a key's buckets, shape (features of the kind,): what the model was told, no more."""
-    return np.array([(key // m % n + 0.5) / n for _, m, n in vocabulary.packing(kind)], np.float32)
-
-
-def weights(vocabulary: Vocabulary, kind: str) -> NDArray[np.float32]:
-    """The weight of each feature of ``kind``."""
-    return np.array([vocabulary.features[i].weight for i, _, _ in vocabulary.packing(kind)], np.float32)

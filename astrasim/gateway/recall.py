@@ -28,9 +28,10 @@ from ..reader import Steps
 from ..vocabulary import Scope, Vocabulary
 from .disk import Disk
 from .intents import same_intent
-from .keeping import CacheRefused, Keeping, centre
+from .keeping import CacheRefused, Keeping
 from .store import Found, Kept, Store
 from .truth import WIDEST, Truth
+from .vectors import centre
 
 Vector = NDArray[np.float32]
 _REMEMBERED = 16_384

@@ -7,9 +7,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import AstraSimError
 from ..reader import Steps
 from ..vocabulary import Vocabulary
@@ -17,6 +14,9 @@ from .framing import Message
 from .messages import is_number, read_steps
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .recall import Recall
 
 MAX_LOOKS = 64
@@ -100,8 +100,7 @@ class Memory:
         Returns:
             False if that was not possible now: nothing was sent.
         """
-        vectors = [look.vector for look in looks if look.vector is not None]
-        there = np.concatenate(vectors).astype("<f4").tobytes() if vectors else b""
+        there = b"".join(look.vector.astype("<f4").tobytes() for look in looks if look.vector is not None)
         asked = [[int(look.scope_id), int(look.key), 0 if look.vector is None else len(look.vector)] for look in looks]
         message = {"t": "look", "q": asked, "v": base64.b64encode(there).decode("ascii")}
         return self._send(message, [look[:2] for look in looks])
@@ -136,6 +135,8 @@ class Memory:
 
 def answer_looks(recall: Recall, message: Message) -> list[list[Any]]:
     """In the gateway: the answers to a ``look`` message."""
+    import numpy as np  # only in the gateway: a game that imports its side of it need not wait for numpy
+
     there = np.frombuffer(base64.b64decode(message["v"]), "<f4")
     answers, first = [], 0
     for scope_id, key, width in message["q"]:

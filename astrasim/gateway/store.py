@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ..reader import Steps
 from ..vocabulary import Scope, Vocabulary
-from .keeping import Keeping, weights
+from .keeping import Keeping
 from .nearby import Neighbours
+from .vectors import weights
 
 Vector = NDArray[np.float32]
 

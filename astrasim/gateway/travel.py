@@ -14,8 +14,9 @@ from ..errors import AstraSimError, PlanRejected
 from ..reader import check_step
 from ..vocabulary import MAX_STEPS, Scope, Vocabulary
 from .disk import Disk, about_namespace, connect, refusing
-from .keeping import CacheRefused, Keeping, centre
+from .keeping import CacheRefused, Keeping
 from .store import Kept, Store
+from .vectors import centre
 
 FORM = "astrasim plans 1"
 

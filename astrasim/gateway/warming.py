@@ -17,10 +17,10 @@ from ..reader import plan_schema
 from ..recovery import recover_plan
 from ..vocabulary import Scope, Vocabulary
 from .disk import Disk, connect, refusing
-from .keeping import centre
 from .models import MAX_TOKENS, Chooser, ModelError, open_model
 from .spec import ModelSpec
 from .travel import opened
+from .vectors import centre
 
 SAVE_S = 1.0
 GIVE_UP_AFTER = 20

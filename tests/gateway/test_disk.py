@@ -14,15 +14,17 @@ import numpy as np
 import pytest
 
 from astrasim.gateway.disk import Disk, connect
-from astrasim.gateway.keeping import CacheRefused, Keeping, centre
+from astrasim.gateway.keeping import CacheRefused, Keeping
 from astrasim.gateway.store import Store
+from astrasim.gateway.vectors import centre
 from tests.gateway.test_store import FIELDS, FLEE, REST, hare
 
 KILLED = """
 import sys, time
 from pathlib import Path
 from astrasim.gateway.disk import Disk
-from astrasim.gateway.keeping import Keeping, centre
+from astrasim.gateway.keeping import Keeping
+from astrasim.gateway.vectors import centre
 from astrasim.gateway.store import Store
 from tests.gateway.test_store import FIELDS, FLEE, hare
 disk = Disk(Path(sys.argv[1]), "", FIELDS)

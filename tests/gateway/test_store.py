@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astrasim.errors import AstraSimError
-from astrasim.gateway.keeping import Keeping, centre
+from astrasim.gateway.keeping import Keeping
 from astrasim.gateway.store import Store
+from astrasim.gateway.vectors import centre
 from astrasim.vocabulary import ActionWords, FeatureWords, Scope, Vocabulary
 
 FLEE, REST = ((0, 0, 2.0),), ((1, 1, 3.0),)
