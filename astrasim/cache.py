@@ -1,20 +1,43 @@
 """The plan cache: for each (scope, key) met, the heuristic's plan, the model's if there is one, and who wants one.
 
-Exact look-ups only, all inside the tick (``kernels/lookup.py``).
+Exact look-ups only, all inside the tick (``kernels/lookup.py``). What is near, or was saved, is looked up behind the
+gateway (``recalling.py``) and put in here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .gateway.policy import GatewayPolicy
-from .kernels.lookup import IN_FLIGHT, WANTED, WAYS, Entries, find, insert, pick, want, worths
+from .kernels.lookup import (
+    IN_FLIGHT,
+    NEVER,
+    RECALLED,
+    WANTED,
+    WAYS,
+    Entries,
+    find,
+    find_all,
+    insert,
+    pick,
+    tend,
+    unlooked,
+    want,
+    worths,
+)
 
 STALE_S = 10.0
 """A situation that nobody looked up for so long is not worth a request any more."""
+TEND_S = 1.0
+"""In so long, all entries are looked after once."""
+FAILURES = 5
+FAILING_SHARE = 0.75
+"""A plan is retired when so many of its steps failed, and so large a share of those that ended."""
 
 
 class CacheStatistics(NamedTuple):
@@ -22,6 +45,7 @@ class CacheStatistics(NamedTuple):
 
     ``wanted``: situations that wait to be asked about. ``unasked``: how many were dropped before they were, by reason:
     ``stale`` (nobody was in them for 10 s), ``crowded_out`` (more waited than may, and they deserved it least).
+    ``expired``: plans that became too old; ``retired``: those whose steps kept failing.
     """
 
     entries: int
@@ -32,6 +56,15 @@ class CacheStatistics(NamedTuple):
     top10_share: float
     wanted: int
     unasked: dict[str, int]
+    expired: int
+    retired: int
+
+
+class Tended(NamedTuple):
+    """Up to 64 entries whose plan was retired, and up to 64 whose plan was of use since they were tended last."""
+
+    retired: NDArray[np.int32]
+    used: NDArray[np.int32]
 
 
 class PlanCache:
@@ -40,13 +73,21 @@ class PlanCache:
     All times are milliseconds of the simulation's clock.
     """
 
-    def __init__(self, capacity: int, policy: GatewayPolicy | None = None) -> None:
+    def __init__(
+        self, capacity: int, policy: GatewayPolicy | None = None, ttl_s: float | None = None, ttl_renews: bool = False
+    ) -> None:
+        """``ttl_s``: how long a model's plan may be used for; ``ttl_renews``: counted from its last use."""
+        self._ttl_ms = None if ttl_s is None else int(ttl_s * 1000)
+        self._renews = ttl_renews
         size = max(WAYS, -(-capacity // WAYS) * WAYS)
         self.entries = Entries(
             scope=np.zeros(size, np.int32), key=np.zeros(size, np.int64), used=np.full(size, -1, np.int64),
             heuristic=np.full(size, -1, np.int32), model=np.full(size, -1, np.int32), demand=np.zeros(size, np.int32),
             tier=np.zeros(size, np.int32), wanted_since=np.zeros(size, np.int64), blocked=np.zeros(size, np.int64),
             arrival=np.full(size, -1, np.int32), seen=np.zeros(size, np.int64), flags=np.zeros(size, np.uint8),
+            level=np.zeros(size, np.uint8), row=np.full(size, -1, np.int32), looked=np.full(size, -1, np.int64),
+            look_ends=np.zeros(size, np.int64), expires=np.full(size, NEVER, np.int64),
+            failed=np.zeros(size, np.int32), done=np.zeros(size, np.int32),
         )  # fmt: skip
         policy = policy or GatewayPolicy()
         self._aging_ms, self._max_waiting = int(policy.aging_s * 1000), policy.max_waiting
@@ -56,10 +97,20 @@ class PlanCache:
         self.wanted_count = 0
         self.inserted = 0
         self.evictions = 0
+        self.expired = self.retired = 0
+        self._tended, self._tended_ms = 0, 0
+        self._due, self._retired, self._used = (np.zeros(64, np.int32) for _ in range(3))
 
     def find(self, scope_id: int, key: int) -> int:
         """The entry of (scope, key), or -1."""
         return int(find(self.entries, scope_id, key))
+
+    def find_all(self, situations: Sequence[tuple[int, int]]) -> NDArray[np.int32]:
+        """The entries of many (scope, key), or -1 each."""
+        found = np.zeros(len(situations), np.int32)
+        scopes, keys = zip(*situations, strict=True) if situations else ((), ())
+        find_all(self.entries, np.array(scopes, np.int32), np.array(keys, np.int64), found)
+        return found
 
     def put_heuristic(self, scope_id: int, key: int, plan: int, now_ms: int) -> int:
         """Remember the heuristic's plan for a situation; returns its entry, or -1 if there was no room for it."""
@@ -73,14 +124,22 @@ class PlanCache:
         self.entries.heuristic[entry] = plan
         return int(entry)
 
-    def pick(self, now_ms: int, least_tier: int = 0, stale_s: float = STALE_S) -> int:
-        """Take the situation that most deserves a request, of those where somebody of ``least_tier`` waits; or -1."""
+    def pick(self, now_ms: int, least_tier: int = 0, stale_s: float = STALE_S, *, looks: bool = False) -> int:
+        """Take the situation that most deserves a request, of those where somebody of ``least_tier`` waits; or -1.
+        ``looks``: of those that were looked up in vain."""
         before = self.wanted_count
         entry, self.wanted_count = pick(
-            self.entries, self.wanted, before, now_ms, int(stale_s * 1000), self._aging_ms, least_tier
+            self.entries, self.wanted, before, now_ms, int(stale_s * 1000), self._aging_ms, least_tier, looks
         )
         self.unasked["stale"] += before - self.wanted_count - (entry >= 0)
         return int(entry)
+
+    def due_looks(self, now_ms: int, again_ms: int, takes_ms: int) -> NDArray[np.int32]:
+        """Up to 64 entries that are to be looked up behind the gateway now, which may take ``takes_ms``."""
+        found = unlooked(
+            self.entries, self.wanted, self.wanted_count, now_ms, again_ms, now_ms + takes_ms, self._due
+        )
+        return self._due[:found]
 
     def crowd_out(self, now_ms: int, most: int | None = None) -> None:
         """Where more situations wait than may, let the half stay that deserves a request most.
@@ -116,9 +175,38 @@ class PlanCache:
         self.entries.flags[entry] |= IN_FLIGHT
         self.entries.demand[entry] = self.entries.tier[entry] = 0
 
-    def answered(self, entry: int, plan: int) -> None:
+    def answered(self, entry: int, plan: int, now_ms: int = 0) -> None:
         """The model's plan for this entry came. It stays in flight until it was handed out to those who wait for it."""
-        self.entries.model[entry] = plan
+        e = self.entries
+        e.model[entry], e.level[entry] = plan, 0
+        e.flags[entry] &= ~np.uint8(RECALLED | WANTED)
+        e.failed[entry] = e.done[entry] = 0
+        e.expires[entry] = NEVER if self._ttl_ms is None else now_ms + self._ttl_ms
+
+    def recalled(self, entry: int, plan: int, level: int, expires_ms: int | None) -> None:
+        """A plan for this entry was known behind the gateway, which may be used until ``expires_ms``. In flight until
+        it was handed out."""
+        self.sent(entry)
+        self.answered(entry, plan)
+        e = self.entries
+        e.level[entry], e.expires[entry] = level, NEVER if expires_ms is None else expires_ms
+        e.flags[entry] |= RECALLED
+
+    def tend(self, now_ms: int) -> Tended:
+        """Look after the entries whose turn it is: plans that are too old or keep failing are given up."""
+        size = len(self.entries.key)
+        share = min(1.0, (now_ms - self._tended_ms) / (TEND_S * 1000))
+        self._tended_ms = now_ms
+        first = self._tended % size
+        last = self._tended = min(size, first + ceil(size * share))
+        renews_ms = int(NEVER) if self._ttl_ms is None or not self._renews else self._ttl_ms
+        expired, retired, used = tend(
+            self.entries, first, last, now_ms, now_ms - int(TEND_S * 1000), renews_ms, FAILURES, FAILING_SHARE,
+            self._retired, self._used,
+        )  # fmt: skip
+        self.expired += expired
+        self.retired += retired
+        return Tended(self._retired[:retired], self._used[:used])
 
     def handed_out(self, entries: NDArray[np.int32]) -> None:
         """The plans of these entries reached all who waited for them."""
@@ -144,4 +232,6 @@ class PlanCache:
             top10_share=float(top / seen.sum()) if seen.sum() else 0.0,
             wanted=self.wanted_count,
             unasked=dict(self.unasked),
+            expired=self.expired,
+            retired=self.retired,
         )

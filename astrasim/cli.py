@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import __version__
+from .cli_cache import app as cache_app
 from .errors import AstraSimError
 
 if TYPE_CHECKING:
@@ -238,6 +239,7 @@ def _findings(title: str, findings: Iterable[Finding]) -> None:
 
 model_app = typer.Typer(no_args_is_help=True, help="The embedded model: a small one that needs no server.")
 app.add_typer(model_app, name="model")
+app.add_typer(cache_app, name="cache")
 
 
 @model_app.command("install")

@@ -140,7 +140,10 @@ def _vocabulary(domain: Domain, names: Resolved) -> Vocabulary:
         ruleset=domain.ruleset,
         kinds=names.kinds,
         features=tuple(
-            FeatureWords(name=f.name, kinds=names.kinds_of_feature(f), words=f.words, interrupt=f.interrupt)
+            FeatureWords(
+                name=f.name, kinds=names.kinds_of_feature(f), words=f.words, interrupt=f.interrupt, edges=f.edges,
+                weight=f.weight,
+            )
             for f in d.features.values()
         ),
         actions=tuple(

@@ -79,6 +79,7 @@ class Feature:
     kinds: tuple[str, ...] | None
     interrupt: bool
     hysteresis: float
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         where = f"feature {self.name!r}"
@@ -96,6 +97,7 @@ class Feature:
             if not phrase.strip() or not phrase.isprintable():
                 raise DomainError(f"{where}: the phrase {phrase!r} must be one line that says something")
         number(self.hysteresis, f"{where}: hysteresis", least=0)
+        number(self.weight, f"{where}: weight", least=0)
 
 
 def default_hysteresis(edges: tuple[float, ...]) -> float:

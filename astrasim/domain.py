@@ -68,6 +68,7 @@ class Domain(Surroundings):
         kinds: OneOrMore | None = None,
         interrupt: bool = False,
         hysteresis: float | None = None,
+        weight: float = 1.0,
         vectorised: bool = False,
     ) -> Callable[[F], F]:
         """One thing an agent knows, in ``len(edges) + 1`` buckets with a phrase for each.
@@ -77,7 +78,8 @@ class Domain(Surroundings):
         edge <= value < next edge. To fall back below an edge a value must be under it by more than ``hysteresis`` (in
         the feature's unit; default 2% of the span of the edges, at most a quarter of the narrowest bucket), so that
         one that trembles around an edge does not flicker. Rising has no such margin, so edges may be whole numbers.
-        When an ``interrupt`` feature changes, the running plan is dropped.
+        When an ``interrupt`` feature changes, the running plan is dropped. The ``weight`` says how much the feature
+        counts when the plan cache looks for a situation near this one; 0: it does not.
         """
 
         def declare(name: str, column: str, function: F | None) -> None:
@@ -92,6 +94,7 @@ class Domain(Surroundings):
                 name, column, function, vectorised, bounds, phrases,
                 None if kinds is None else self._kinds(kinds, f"{owner}: kinds"), interrupt,
                 default_hysteresis(bounds) if hysteresis is None else number(hysteresis, f"{owner}: hysteresis"),
+                number(weight, f"{owner}: weight"),
             )  # fmt: skip
             self._features.check([name], owner)
             self._take(owner, columns=[] if function is None else [column])

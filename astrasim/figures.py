@@ -37,8 +37,10 @@ def gather(sim: Simulation) -> Statistics:
             n[c.SHARED], counts.obvious, len(planner.requests), planner.latency_ms.percentiles(), dict(counts.reasons),
             counts.usage,
         ),
-        lookups=Lookups(n[c.HITS], n[c.MISSES]),
+        lookups=Lookups(n[c.HITS], n[c.NEAR_HITS], n[c.ORDER_HITS], n[c.MISSES], n[c.NEGATIVE_HITS]),
         cache=planner.cache.statistics(),
+        memory=planner.recalling.memory_statistics(),
+        looks=planner.recalling.statistics(),
         agent_ticks=AgentTicks(*(ticks / (sum(by_source) or 1) for ticks in by_source)),
         plans=PlanUse(
             applied=n[c.APPLIED],
@@ -72,7 +74,6 @@ def measured(sim: Simulation, times: FrameTimes, memory_before: int) -> dict[str
     """
     memory = memory_bytes()
     s = gather(sim)
-    lookups = s.lookups.exact_hits + s.lookups.misses
     latency, planning = s.requests.latency_ms, s.planning.ms
     return {
         "agents": s.agents,
@@ -109,12 +110,23 @@ def measured(sim: Simulation, times: FrameTimes, memory_before: int) -> dict[str
         "latency_ms": _rounded({"p50": latency.p50, "p95": latency.p95, "p99": latency.p99}),
         "cache": {
             "exact_hits": s.lookups.exact_hits,
-            "near_hits": 0,  # there is no near look-up yet
+            "near_hits": s.lookups.near_hits,
+            "order_hits": s.lookups.order_hits,
+            "negative_hits": s.lookups.negative_hits,
             "misses": s.lookups.misses,
-            "hit_rate": round(s.lookups.exact_hits / lookups, 4) if lookups else 0.0,
+            "hit_rate": round(s.lookups.hit_rate, 4),
             "distinct_keys": s.cache.distinct_keys,
             "top10_share": round(s.cache.top10_share, 4),
             "unasked": s.cache.unasked,
+            "evictions": s.cache.evictions,
+            "expired": s.cache.expired,
+            "retired": s.cache.retired,
+            "shadows": s.looks.shadows,
+            "look_ticks": _rounded({"p50": s.looks.ticks.p50, "p95": s.looks.ticks.p95}),
+            "memory": s.memory._asdict() | {
+                name: {role: truth._asdict() for role, truth in getattr(s.memory, name).items()}
+                for name in ("truth", "orders")
+            },
         },
         "agent_ticks": _rounded(s.agent_ticks._asdict(), 4),
         "plans": {

@@ -21,9 +21,12 @@ from .cache import PlanCache
 from .choices import Choices
 from .gateway import Answer, Failure
 from .gateway.policy import HERO
+from .gateway.recalled import Memory
 from .handing import HandOut, Turn
 from .kernels.columns import COUNTERS, WAIT_PLAN, Agents, Things
 from .plans import Origin, PlanStore
+from .reader import Steps
+from .recalling import Recalling
 from .requests import Request, RequestState
 from .scopes import Scopes
 from .serving import Serving
@@ -57,11 +60,14 @@ class Asker(Protocol):
     def chooses(self) -> bool: ...
     @property
     def max_in_flight(self) -> int: ...
+    @property
+    def memory(self) -> Memory | None: ...
     def ask(
         self, request_id: int, scope_id: int, key: int, deadline_s: float, options: Sequence[tuple[int, int]] = ()
     ) -> bool: ...
     def cancel(self, request_id: int) -> None: ...
     def poll(self, max_messages: int = 64) -> list[Answer | Failure]: ...
+    def flush(self) -> None: ...
     def describe(self) -> str: ...
     def close(self) -> None: ...
 
@@ -78,7 +84,9 @@ class Planner:
         assert wait == WAIT_PLAN
         self.scopes = Scopes(compiled, self.plans)
         self._policy = settings.policy
-        self.cache = PlanCache(settings.cache_entries, self._policy)
+        self.cache = PlanCache(
+            settings.cache_entries, self._policy, settings.cache_ttl_s, settings.cache_ttl_renews
+        )
         self.choices = Choices(compiled, self.cache, self.plans)
         self.admission = Admission(self._policy)
         self._unwanted = Unwanted(self.cache, self._policy.unwanted_s)
@@ -94,6 +102,10 @@ class Planner:
         self.raw: dict[tuple[int, int], str] = {}
         """The last answers as the model gave them, by (scope, key), for ``sim.why``."""
         self._handing = HandOut(compiled, self.cache, self.counters, self.life)
+        self.recalling = Recalling(
+            compiled, self.cache, self.plans, self._handing, self._declare, self._fit, settings.shadow_share,
+            settings.seed,
+        )  # fmt: skip
         self._next_id = 1
         self.clock: Callable[[], float] = monotonic
         self._declared: set[int] = set()
@@ -111,8 +123,8 @@ class Planner:
         self.admission.pass_time(self.clock())
         # Each looks at the clock after each unit, not before its first: the loop below just did.
         stages = (
-            ("forget", self._forget_plans), ("answers", self._take_answers), ("send", self._send),
-            ("hand out", self._hand_out), ("serve", self._serve),
+            ("forget", self._forget_plans), ("answers", self._take_answers), ("recall", self._recall),
+            ("send", self._send), ("hand out", self._hand_out), ("serve", self._serve),
         )  # fmt: skip
         cpu_s = cpu_clock()
         self.budget.start()
@@ -124,6 +136,8 @@ class Planner:
                 self._first_stage = at % len(stages)
                 break
             work(turn)
+        if self.gateway is not None:
+            self.gateway.flush()  # or what was asked would go out in the next tick only
         self.planning_ms.add(self.budget.elapsed_ms())
         self.planning_cpu_ms.add((cpu_clock() - cpu_s) * 1000)
         self.overruns += self.budget.overrun()
@@ -156,9 +170,14 @@ class Planner:
                 level = logging.WARNING if self.counts.reasons[message.reason] == 1 else logging.DEBUG
                 log.log(level, "no plan from the model: %s: %s", message.reason, message.detail)
             else:
-                self._store(request, message)
+                self._store(request, message, turn.now_ms)
 
-    def _store(self, request: Request, answer: Answer) -> None:
+    def _recall(self, turn: Turn) -> None:
+        if self.gateway is not None:
+            self.recalling.memory = self.gateway.memory
+            self.recalling.run(turn, self.budget)
+
+    def _store(self, request: Request, answer: Answer, now_ms: int) -> None:
         request.move(RequestState.ANSWERED)
         # By the clock on the wall: the simulation's own stands still within a tick and is late when frames are missed.
         self.latency_ms.add((perf_counter() - request.asked_at) * 1000)
@@ -166,7 +185,7 @@ class Planner:
         chose = self.gateway is not None and self.gateway.chooses
         steps = self.choices.put_first(request.entry, answer.steps[0]) if chose else answer.steps
         plan = self.plans.intern(steps, Origin.MODEL)
-        self.cache.answered(request.entry, plan)
+        self.cache.answered(request.entry, plan, now_ms)
         self._handing.add(request.entry, plan)
         self._keep_raw(request, answer.raw)
         request.move(RequestState.STORED)
@@ -206,13 +225,19 @@ class Planner:
     def _send(self, turn: Turn) -> None:
         if self.gateway is None:
             return
-        for request in self._unwanted.look(turn, self.requests.values(), self.budget):
+        # Nobody waits for those that find out whether a near plan is right, and that is no reason to cancel them.
+        plans = self.cache.entries.model
+        waited_for = [request for request in self.requests.values() if plans[request.entry] < 0]
+        for request in self._unwanted.look(turn, waited_for, self.budget):
             if request.id in self.requests:
                 self._give_up(request, RequestState.CANCELLED, "unwanted", turn.now_ms)
         self.cache.crowd_out(turn.now_ms)
         self._has_heroes = None
+        self.recalling.earn(turn.now_s, self._policy.requests_per_second)
         while (least_tier := self._least_tier(turn)) < NOBODY:
-            entry = self.cache.pick(turn.now_ms, least_tier)
+            entry = self.recalling.examine() if not least_tier else -1
+            if entry < 0:
+                entry = self.cache.pick(turn.now_ms, least_tier, looks=self.gateway.memory is not None)
             if entry < 0:
                 return
             options = self.choices.options(turn, entry) if self.gateway.chooses else []
@@ -237,6 +262,13 @@ class Planner:
             self._has_heroes = bool((turn.agents.tier[: turn.rows] == HERO).any())
         return self.admission.decide(self.gateway.is_ready, in_flight, most, bool(self._has_heroes)).least_tier
 
+    def _fit(self, entry: int, steps: Steps) -> Steps | None:
+        """Steps from the gateway's memory as they suit an entry: a model that chooses chose among its ideas only."""
+        if self.gateway is None or not self.gateway.chooses:
+            return steps
+        ideas = self.choices.ideas(entry)
+        return self.choices.put_first(entry, steps[0]) if steps[0][:2] in ideas else None
+
     def _give_up(self, request: Request, state: RequestState, reason: str, now_ms: int) -> None:
         assert self.gateway is not None
         del self.requests[request.id]
@@ -254,9 +286,7 @@ class Planner:
             int(entries.demand[entry]), perf_counter(), self.clock() + deadline_s,
         )  # fmt: skip
         self._next_id += 1
-        if request.scope_id not in self._declared:
-            self.gateway.declare_scope(request.scope_id, self.scopes[request.scope_id])
-            self._declared.add(request.scope_id)
+        self._declare(request.scope_id)
         if not self.gateway.ask(request.id, request.scope_id, request.key, deadline_s, options):
             request.move(RequestState.CANCELLED)
             self.counts.refused += 1
@@ -267,6 +297,11 @@ class Planner:
         self.counts.sent += 1
         self.admission.sent(request.id, self.clock())
         return True
+
+    def _declare(self, scope_id: int) -> None:
+        if self.gateway is not None and scope_id not in self._declared:
+            self.gateway.declare_scope(scope_id, self.scopes[scope_id])
+            self._declared.add(scope_id)
 
     def change_gateway(self, gateway: Asker | None, now_s: float) -> None:
         """Ask through another gateway from now on; the old one is told to end, and is not waited for."""
@@ -295,6 +330,7 @@ class Planner:
         self.latency_ms.clear()
         self.planning_ms.clear()
         self.planning_cpu_ms.clear()
+        self.recalling.reset_counts()
         self.overruns = 0
 
     # Plans to agents

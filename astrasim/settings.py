@@ -81,6 +81,24 @@ class Settings(BaseSettings, GatewayPolicy):
     capacity: int = Field(1024, ge=1, le=10_000_000)
     """Rows of the agent table to begin with; it doubles by itself."""
     cache_entries: int = Field(131_072, ge=8, le=100_000_000)
+    """Situations that the tick knows at a time, with or without a model's plan."""
+    cache_plans: int = Field(10_000, ge=1, le=10_000_000)
+    """Plans that the gateway remembers at a time; the least recently used makes room."""
+    cache_file: Path | None = None
+    """An SQLite file in which the gateway saves them; they are there again in the next run."""
+    cache_namespace: str = Field("", max_length=200)
+    """What they are kept apart by in that file, such as a level or a balance patch."""
+    cache_ttl_s: float | None = Field(None, ge=0)
+    """How many seconds after it was made a model's plan may be used; none: as long as it is there."""
+    cache_ttl_renews: bool = False
+    """Whether its use makes that begin anew."""
+    near_bound: float | None = Field(0.08, ge=0, le=100)
+    """How far away the vector of another situation may be whose plan is used (each feature is 0 to 1, times its
+    weight); where the model is found to disagree, it becomes less, for each role. ``none``: no near look-ups."""
+    shadow_share: float = Field(0.05, ge=0, le=1)
+    """Which share of the requests goes to finding out how often the plan of a near situation is the wrong one."""
+    share_orders: bool = True
+    """Whether plans for one order are used for another that means the same."""
     strict: bool = False
     """Raise what the game's own code raises, and check every state transition. For tests and development."""
     warmup: bool = True

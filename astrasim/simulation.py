@@ -21,6 +21,7 @@ from .errors import DomainError
 from .examples import with_examples
 from .frames import keep_freed_memory
 from .gateway import Gateway, ModelSpec
+from .gateway.keeping import Keeping
 from .gateway.policy import TIERS
 from .kernels.columns import NEED_ORDER, Agents, Things, no_events
 from .kernels.sharing import SHARED_FROM, has_second_core
@@ -157,7 +158,11 @@ class Simulation:
         s = self.settings
         if self.model is None:
             return None
-        return Gateway(self.words, self.model, policy=s.policy, log_exchanges=s.log_exchanges)
+        keeping = Keeping(
+            entries=s.cache_plans, ttl_s=s.cache_ttl_s, ttl_renews=s.cache_ttl_renews, namespace=s.cache_namespace,
+            file=s.cache_file.absolute() if s.cache_file else None, near_bound=s.near_bound, orders=s.share_orders,
+        )  # fmt: skip
+        return Gateway(self.words, self.model, policy=s.policy, keeping=keeping, log_exchanges=s.log_exchanges)
 
     @cached_property
     def words(self) -> Vocabulary:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .cache import CacheStatistics
 from .gateway.messages import Usage
+from .gateway.recalled import MemoryStatistics
 
 
 class Percentiles(NamedTuple):
@@ -121,13 +122,36 @@ class Requests(NamedTuple):
 
 
 class Lookups(NamedTuple):
-    """Agents that needed a plan: ``exact_hits`` took a model's plan from the cache, ``misses`` the heuristic's.
+    """Agents that needed a plan and took a model's from the cache, or the heuristic's (``misses``).
 
-    Someone may miss where the model's plan is known: if it was not legal, or failed a moment ago.
+    ``exact_hits``: made for this very situation; ``near_hits``: for one near it; ``order_hits``: for another order that
+    means the same. ``negative_hits``: those of the misses whose situation was asked about in vain a moment ago. Someone
+    may miss where the model's plan is known: if it was not legal, or failed a moment ago.
     """
 
     exact_hits: int
+    near_hits: int
+    order_hits: int
     misses: int
+    negative_hits: int
+
+    @property
+    def hit_rate(self) -> float:
+        """The share that took a model's plan; 0 if nobody needed one."""
+        hits = self.exact_hits + self.near_hits + self.order_hits
+        return hits / (hits + self.misses) if hits + self.misses else 0.0
+
+
+class Looks(NamedTuple):
+    """Situations looked up behind the gateway: ``asked``, ``answered`` (with a plan or without), ``taken`` (with a plan
+    that some agent may have), and in how many ticks the answer came, over the last 4096. ``shadows``: situations that
+    had another's plan and were asked about all the same."""
+
+    asked: int
+    answered: int
+    taken: int
+    shadows: int
+    ticks: Percentiles
 
 
 class AgentTicks(NamedTuple):
@@ -166,6 +190,8 @@ class Statistics(NamedTuple):
     requests: Requests
     lookups: Lookups
     cache: CacheStatistics
+    memory: MemoryStatistics
+    looks: Looks
     agent_ticks: AgentTicks
     plans: PlanUse
     steps_failed: int

@@ -29,12 +29,17 @@ class _Frozen(BaseModel):
 
 
 class FeatureWords(_Frozen):
-    """One feature as a model sees it: a word for each bucket. ``kinds`` are the kinds of agent that have it."""
+    """One feature as a model sees it: a word for each bucket. ``kinds`` are the kinds of agent that have it.
+
+    ``edges`` and ``weight`` are for the plan cache, which compares situations by vector.
+    """
 
     name: str
     kinds: tuple[str, ...]
     words: tuple[str, ...]
     interrupt: bool = False
+    edges: tuple[float, ...] = ()
+    weight: float = 1.0
 
 
 class ActionWords(_Frozen):

@@ -6,6 +6,8 @@ import functools
 import sys
 import threading
 
+import numpy as np
+
 from .domain import Domain
 from .handing import Turn
 from .kernels.choosing import mark_waiting
@@ -65,8 +67,12 @@ def _run() -> None:
         sim.why(agents[1])
         sim.planner.cache.put_back(0)
         sim.planner.cache.pick(0)
+        sim.planner.cache.due_looks(0, 1, 1)
+        sim.planner.cache.tend(0)
         sim.planner.hand_out_all([(0, 0)], sim.columns(), sim.thing_columns(), sim.agents.count)
         turn = Turn(sim.columns(), sim.thing_columns(), sim.agents.count, 0.0)
         sim.planner.choices.options(turn, 0)
         mark_waiting(turn.agents, sim.planner.cache.entries, 0, turn.rows)
         sim.planner.cache.crowd_out(0, most=0)
+        sim.planner.recalling.vectors(np.zeros(1, np.int32), turn)
+        sim.planner.cache.find_all([(0, 0)])

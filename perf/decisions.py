@@ -36,13 +36,14 @@ from astrasim.gateway.embedded import choose_step
 from astrasim.gateway.llama import Branches, Llama, cores_for_a_model, load
 from astrasim.gateway.models import MAX_TOKENS, ModelError
 from astrasim.gateway.openai import OpenAIModel
+from astrasim.intervals import wilson
 from astrasim.prompts import choice_prompt, json_prompt, steps_of
 from astrasim.reader import plan_schema
 from astrasim.recovery import recover_plan
 from astrasim.vocabulary import Example, Scope, Vocabulary
 
 from .arena import common_sense, make_arena
-from .paired import interval, paired
+from .paired import paired
 from .smollm_server import smollm_server
 
 KIND = "red"
@@ -235,7 +236,7 @@ def _figures(row: Row, given: list[Labelled]) -> dict[str, Any]:
     action = sum(c.split()[0] == each.right.split()[0] for c, each in zip(row.chosen, given, strict=True))
     right = [c == each.right for c, each in zip(row.chosen, given, strict=True)]
     step = sum(right)
-    low, high = interval(step, len(given))
+    low, high = wilson(step, len(given))
     beside = paired(right, [each.short[0] == each.right for each in given])
     cuts = statistics.quantiles(row.ms, n=20) if len(row.ms) > 1 else [0.0] * 19
     return {

@@ -1,4 +1,4 @@
-"""The statistics of right and wrong: how sure a share is, and whether two ways to decide really differ."""
+"""Whether two ways to decide really differ."""
 
 from __future__ import annotations
 
@@ -25,10 +25,3 @@ def paired(ours: Sequence[bool], theirs: Sequence[bool]) -> Paired:
     apart = gained + lost
     tail = sum(math.comb(apart, k) for k in range(min(gained, lost) + 1)) / 2**apart
     return Paired(gained, lost, min(1.0, 2 * tail))
-
-
-def interval(right: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's 95% interval of a share."""
-    p, centre = right / n, right / n + z * z / (2 * n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)

@@ -87,12 +87,12 @@ def measure(run: Run, progress: Callable[[str], None] = lambda _: None) -> dict[
         SettingsError: for a model or a display that is not there.
         WindowClosed: (``perf/screen.py``) if somebody closes the window.
     """
-    with _model(run) as settings, _surface(run) as surface:
+    with open_model(run) as settings, _surface(run) as surface:
         warm_up()
         memory_before = memory_bytes()
         progress(f"{run.agents:,} agents, model {run.model}: building the {run.workload}")
         with WORKLOADS[run.workload](run.agents, settings) as sim:
-            _wait_for_gateway(sim, progress)
+            wait_for_gateway(sim, progress)
             screen = None if surface is None else _screen(surface, sim)
             draw = screen.draw if screen else None
             profile = Profile(sim) if run.profile else None
@@ -133,7 +133,8 @@ def _surface(run: Run) -> contextlib.AbstractContextManager[Any]:
 
 
 @contextlib.contextmanager
-def _model(run: Run) -> Iterator[Settings]:
+def open_model(run: Run) -> Iterator[Settings]:
+    """The settings of a run; the stub, if that is its model, serves as long as the context lasts."""
     def settings(**model: Any) -> Settings:
         return Settings(
             budget_ms=run.budget_ms, every=run.every, seed=run.seed, capacity=max(1, run.agents),
@@ -149,7 +150,12 @@ def _model(run: Run) -> Iterator[Settings]:
         yield settings(model=run.model)
 
 
-def _wait_for_gateway(sim: Simulation, progress: Callable[[str], None]) -> None:
+def wait_for_gateway(sim: Simulation, progress: Callable[[str], None]) -> None:
+    """Until requests can be asked.
+
+    Raises:
+        RuntimeError: that took too long.
+    """
     gateway = sim.planner.gateway
     if not isinstance(gateway, Gateway):
         return

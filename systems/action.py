@@ -88,7 +88,7 @@ class Action(esper.Processor):
         if event_count:
             apply_events(columns, things, self._events, 0, event_count)
         finish(
-            columns, things, tables.actions, tables.targets, planner.plans.table, n,
+            columns, things, tables.actions, tables.targets, planner.plans.table, planner.cache.entries, n,
             planner.scopes.default_plan, dt, sim.time, planner.counters, planner.life,
         )  # fmt: skip
         if before is not None:

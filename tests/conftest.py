@@ -68,7 +68,7 @@ class StandIn:
     def __init__(self) -> None:
         self.scopes: dict[int, Scope] = {}
         self.asked: dict[int, tuple[int, int]] = {}
-        self.is_ready, self.chooses, self.max_in_flight = True, False, 32
+        self.is_ready, self.chooses, self.max_in_flight, self.memory = True, False, 32, None
         self.options: dict[int, list[tuple[int, int]]] = {}
         self.deadlines_s: dict[int, float] = {}
         self.cancelled: list[int] = []
@@ -90,6 +90,7 @@ class StandIn:
     def cancel(self, request_id: int) -> None:
         self.cancelled.append(request_id)
 
+    def flush(self) -> None: ...
     def close(self) -> None:
         self.closed = True
 

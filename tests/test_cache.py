@@ -123,7 +123,7 @@ def test_its_statistics_add_up() -> None:
 class Scripted:
     """Stands in for the gateway. It answers each key with ``go north`` for a time that says which key it was."""
 
-    is_ready, chooses, max_in_flight = True, False, 32
+    is_ready, chooses, max_in_flight, memory = True, False, 32, None
 
     def __init__(self, vocabulary: Vocabulary, patience: int = 3) -> None:
         self._north = vocabulary.action_index["go"], vocabulary.target_index["north"]
@@ -133,6 +133,7 @@ class Scripted:
 
     def declare_scope(self, scope_id: int, scope: Scope) -> None: ...
     def cancel(self, request_id: int) -> None: ...
+    def flush(self) -> None: ...
     def close(self) -> None: ...
 
     def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float, options: object = ()) -> bool:

@@ -81,7 +81,7 @@ def busy_world() -> Domain:
 class Moody:
     """Stands in for the gateway: answers late, wrongly, twice or not at all."""
 
-    is_ready, chooses, max_in_flight = True, False, 32
+    is_ready, chooses, max_in_flight, memory = True, False, 32, None
 
     def __init__(self, sim: Simulation, rng: np.random.Generator) -> None:
         self._sim, self._rng = sim, rng
@@ -89,6 +89,7 @@ class Moody:
 
     def declare_scope(self, scope_id: int, scope: Any) -> None: ...
     def cancel(self, request_id: int) -> None: ...
+    def flush(self) -> None: ...
     def close(self) -> None: ...
     def describe(self) -> str:
         return "moody"

@@ -20,7 +20,7 @@ TICK_S = 0.1
 class Scripted:
     """Stands in for the gateway: what it answers, and when, is up to the test."""
 
-    is_ready, chooses = True, False
+    is_ready, chooses, memory = True, False, None
 
     def __init__(self, sim: Simulation) -> None:
         self.sim, self.ready, self.cancelled, self.closed = sim, True, list[int](), False
@@ -46,6 +46,7 @@ class Scripted:
     def cancel(self, request_id: int) -> None:
         self.cancelled.append(request_id)
 
+    def flush(self) -> None: ...
     def close(self) -> None:
         self.closed = True
 
@@ -690,7 +691,7 @@ def test_an_agent_with_nothing_to_do_does_not_plan_every_tick(start: Start) -> N
     assert sim.stats().lookups.misses <= 2 * 20 + 10
     model.answer(1, "go home")
     run(sim, 20)
-    assert sum(sim.stats().lookups) <= 4 * 20 + 20
+    assert sum(sim.stats().lookups[:4]) <= 4 * 20 + 20
     assert idle.x == 0 and busy.vx == 1
     idle.x = -3
     run(sim, 1.2)

@@ -42,7 +42,7 @@ def run(sim: Simulation, seconds: float) -> None:
 
 def test_before_anything_happened_all_is_nought(sim: Simulation) -> None:
     stats = sim.stats()
-    assert (stats.ticks, stats.agents, stats.agent_ticks, stats.lookups) == (0, 0, (0, 0, 0), (0, 0))
+    assert (stats.ticks, stats.agents, stats.agent_ticks, stats.lookups) == (0, 0, (0, 0, 0), (0, 0, 0, 0, 0))
     assert stats.tick_ms == stats.planning.ms == stats.requests.latency_ms == Percentiles(0, 0, 0, 0)
     assert (stats.plans.mean_life_s, stats.plans.second_step_share, stats.cache.top10_share) == (0, 0, 0)
 
@@ -61,13 +61,13 @@ def test_the_shares_of_agent_ticks_say_how_agents_spent_their_time(sim: Simulati
 def test_lookups_count_who_needed_a_plan(sim: Simulation, stand_in: Any) -> None:
     sim.spawn_many("unit", 3)
     run(sim, 0.3)
-    assert sim.stats().lookups == (0, 3)
+    assert sim.stats().lookups == (0, 0, 0, 3, 0)
     stand_in.answer(sim, 1, "go south 5")
     run(sim, 0.3)
     sim.spawn("unit")
     sim.spawn("unit", mood=1)
     run(sim, 0.2)
-    assert sim.stats().lookups == (1, 4)
+    assert sim.stats().lookups == (1, 0, 0, 4, 0)
     figures = sim.stats().cache
     assert (figures.entries, figures.with_model_plan, figures.distinct_keys, figures.wanted) == (2, 1, 2, 0)
     assert figures.capacity == 131_072 and figures.top10_share == 1.0 and figures.evictions == 0
@@ -135,7 +135,7 @@ def test_reset_stats_begins_anew_and_figures_still_add_up(sim: Simulation, stand
     run(sim, 0.5)
     sim.reset_stats()
     stats = sim.stats()
-    assert (stats.ticks, stats.agents, stats.agent_ticks, stats.lookups) == (0, 2, (0, 0, 0), (0, 0))
+    assert (stats.ticks, stats.agents, stats.agent_ticks, stats.lookups) == (0, 2, (0, 0, 0), (0, 0, 0, 0, 0))
     assert stats.tick_ms.max == stats.planning.ms.max == stats.requests.latency_ms.max == 0
     assert (stats.requests.sent, stats.requests.answered, stats.requests.in_flight) == (1, 0, 1)
     assert stats.cache.with_model_plan == 1, "what is known stays"

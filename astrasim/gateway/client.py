@@ -25,6 +25,7 @@ from ..errors import AstraSimError
 from ..vocabulary import Scope, Vocabulary
 from .breaker import breaker_of
 from .framing import FramingError, Message, pack
+from .keeping import Keeping
 from .life import Life
 from .link import Link
 from .messages import (
@@ -43,6 +44,7 @@ from .messages import (
 from .pending import Pending
 from .policy import GatewayPolicy
 from .process import CHILD_ENV
+from .recalled import Memory, Pairs
 from .spec import ModelSpec
 from .telling import Telling
 
@@ -60,6 +62,7 @@ class Gateway:
         model: ModelSpec,
         *,
         policy: GatewayPolicy | None = None,
+        keeping: Keeping | None = None,
         log_exchanges: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,13 +73,14 @@ class Gateway:
             model: which model to ask.
             policy: its limits; default: :class:`GatewayPolicy`'s own. Four times ``max_in_flight`` may wait in the
                 gateway. The embedded model has 2 at most: one that it works on, and the next.
+            keeping: how the gateway keeps plans; default: 10,000 of them, in memory.
             log_exchanges: a file to which the gateway appends every prompt and answer, one JSON object a line.
             clock: seconds, never going backwards.
 
         Raises:
             FramingError: if the vocabulary is larger than 8 MiB as JSON.
         """
-        policy = policy or GatewayPolicy()
+        policy, keeping = policy or GatewayPolicy(), keeping or Keeping()
         if model.kind == "embedded":
             policy = policy.model_copy(update={"max_in_flight": min(policy.max_in_flight, _EMBEDDED_IN_FLIGHT)})
         self._vocabulary = vocabulary
@@ -91,10 +95,13 @@ class Gateway:
             "model": {**model.model_dump(exclude={"api_key"}), "api_key": key},
             "log": str(log_exchanges.absolute()) if log_exchanges else None,
             "policy": policy.model_dump(),
+            "cache": keeping.model_dump(mode="json"),
         }
-        self._life = Life(settings, self._counts, policy.memory_mb(model.is_in_gateway))
+        self._life = Life(settings, self._counts, policy.memory_mb(model.is_in_gateway) + keeping.memory_mb)
         self._telling = Telling()
         self._pending = Pending(breaker_of(model, policy), self._counts)
+        self.memory = Memory(vocabulary, self._send_about)
+        """The plans that the gateway remembers."""
         self._note = ""
         self._busy_with = ""
 
@@ -289,6 +296,8 @@ class Gateway:
         elif kind == "progress" and isinstance(text := message.get("text"), str):
             self._busy_with = clean(text, 200)
             log.debug("gateway: %s", self._busy_with)
+        elif kind in ("found", "memory"):
+            self._counts.dropped += not self.memory.accept(message)
         elif kind != "pong":
             self._counts.dropped += 1
 
@@ -296,3 +305,12 @@ class Gateway:
         # Without asking for room: there is at most one of these for each request that had room.
         if self._life.link is not None:
             self._life.link.push(pack({"t": "cancel", "id": int(request_id)}, MAX_TO_GATEWAY))
+
+    def _send_about(self, message: Message, pairs: Pairs) -> bool:
+        link = self._life.link
+        if link is None or not link.has_room or self.state is not GatewayState.READY:
+            return False
+        for scope_id in {scope_id for scope_id, _ in pairs}:
+            self._telling.tell(link, scope_id)
+        link.push(pack(message, MAX_TO_GATEWAY))
+        return True

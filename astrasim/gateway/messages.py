@@ -1,7 +1,7 @@
 """What passes between game and gateway, and what the game gets to see of it.
 
-    game → gateway   setup (vocabulary), scope, ask, cancel, ping
-    gateway → game   hello (secret), ready, pong, answer, failure, note, progress
+    game → gateway   setup (vocabulary), scope, ask, cancel, ping, look, used, retire
+    gateway → game   hello (secret), ready, pong, answer, failure, note, progress, found, memory
 
 The game looks at every message by hand, field by field: a gateway gone mad must not raise inside a tick, and pydantic
 costs too much there.
@@ -187,12 +187,12 @@ def clean(text: str, limit: int = RAW_CHARS) -> str:
 def read_answer(message: Message, request_id: int, vocabulary: Vocabulary) -> Answer | None:
     """The answer that a message holds, or None if it makes no sense."""
     raw, latency_ms, usage = message.get("raw"), message.get("ms"), message.get("usage", [0, 0, 0, 0])
-    steps = _read_steps(message.get("steps"), vocabulary)
+    steps = read_steps(message.get("steps"), vocabulary)
     if steps is None or not isinstance(raw, str) or not isinstance(usage, list) or len(usage) != len(NO_USAGE):
         return None
     tries, tokens = message.get("tries", 1), message.get("tokens", 0)
-    if not _is_number(latency_ms) or not all(
-        _is_number(n) and 0 <= n < 1e9 for n in (latency_ms, tries, tokens, *usage)
+    if not is_number(latency_ms) or not all(
+        is_number(n) and 0 <= n < 1e9 for n in (latency_ms, tries, tokens, *usage)
     ):
         return None
     return Answer(request_id, steps, clean(raw), float(latency_ms), Usage(*usage), int(tries), int(tokens))
@@ -204,12 +204,13 @@ def read_failure(message: Message, request_id: int) -> Failure | None:
     if not isinstance(reason, str) or not reason or not isinstance(detail, str) or not isinstance(rejected, bool):
         return None
     tries, tokens, wait_s = message.get("tries", 0), message.get("tokens", 0), message.get("wait_s", 0.0)
-    if not all(_is_number(n) and 0 <= n < 1e9 for n in (tries, tokens, wait_s)):
+    if not all(is_number(n) and 0 <= n < 1e9 for n in (tries, tokens, wait_s)):
         return None
     return Failure(request_id, clean(reason, 40), clean(detail), rejected, int(tries), int(tokens), float(wait_s))
 
 
-def _read_steps(value: object, vocabulary: Vocabulary) -> Steps | None:
+def read_steps(value: object, vocabulary: Vocabulary) -> Steps | None:
+    """Steps as messages and cache files hold them, or None if they make no sense."""
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_STEPS:
         return None
     actions, targets = len(vocabulary.actions), len(vocabulary.targets)
@@ -219,7 +220,7 @@ def _read_steps(value: object, vocabulary: Vocabulary) -> Steps | None:
             return None
         action, target, seconds = step
         # type() is int: True is an int too, to isinstance.
-        if type(action) is not int or type(target) is not int or not _is_number(seconds):
+        if type(action) is not int or type(target) is not int or not is_number(seconds):
             return None
         if not (0 <= action < actions and 0 <= target < targets):
             return None
@@ -229,5 +230,6 @@ def _read_steps(value: object, vocabulary: Vocabulary) -> Steps | None:
     return tuple(steps)
 
 
-def _is_number(value: object) -> TypeGuard[int | float]:
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number as JSON has them, and no bool."""
     return type(value) is int or type(value) is float

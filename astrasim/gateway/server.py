@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import anyio
+from anyio import to_thread
 from anyio.abc import SocketStream, TaskGroup
 
 from ..errors import PlanRejected
@@ -23,11 +24,14 @@ from ..vocabulary import Scope, Vocabulary
 from .asking import Request, ask
 from .exchanges import ExchangeLog
 from .framing import FrameReader, FramingError, Message, pack
+from .keeping import Keeping
 from .leaving import leave, leave_orphaned, leave_with_game
 from .messages import MAX_TO_GAME, MAX_TO_GATEWAY, QUEUE_FACTOR, clean
 from .models import BrokenModel, Chooser, Keeper, Model, ModelError, open_model
 from .policy import GatewayPolicy
 from .questions import Questions
+from .recall import Recall
+from .recalled import answer_looks
 from .spec import ModelSpec
 
 _OUTBOX_BYTES = 1024 * 1024
@@ -57,12 +61,15 @@ class Server:
         self._secret: str = settings["secret"]
         self._spec = ModelSpec(**settings["model"])
         self._policy = GatewayPolicy(**settings["policy"])
+        self._keeping = Keeping(**settings.get("cache", {}))
         self._log = log
         self._slots = anyio.CapacityLimiter(self._policy.max_in_flight)
         self._requests: dict[int, Request] = {}
         self._outbox = bytearray()
         self._pushed, self._sent = anyio.Event(), anyio.Event()
         self._questions: Questions
+        self._scopes: dict[int, Scope] = {}
+        self._recall: Recall
         self._model: Model | Chooser
         self._ready = False
 
@@ -96,7 +103,8 @@ class Server:
                     await stream.send(hello)
                     while (setup := frames.take()) is None:
                         frames.feed(await stream.receive(_RECEIVE_BYTES))
-                    self._questions = Questions(Vocabulary.model_validate(setup["vocabulary"]))
+                    words = Vocabulary.model_validate(setup["vocabulary"])
+                    self._questions, self._recall = Questions(words), Recall(words, self._keeping)
                     return stream, frames
                 await stream.aclose()
             await anyio.sleep(0.05)
@@ -107,6 +115,9 @@ class Server:
         except ModelError as error:
             self._model = BrokenModel(error)
             self._push({"t": "note", "text": clean(error.detail)})
+        await to_thread.run_sync(self._recall.open)
+        for scope_id, scope in self._scopes.items():
+            self._recall.declare(scope_id, scope)
         self._ready = True
         self._push({"t": "ready"})
         if isinstance(self._model, Keeper):
@@ -117,12 +128,19 @@ class Server:
         self._push({"t": "progress", "text": clean(text)})
 
     async def _watch(self) -> None:
-        """Tell the game, once, if the log is in trouble."""
-        while self._log is not None and not self._log.trouble:
+        """Tell the game each second what is remembered, and once if the log is in trouble."""
+        told, said = False, dict[str, object]()
+        while True:
             await anyio.sleep(1.0)
-        if self._log is not None:
-            print(f"astrasim gateway: {self._log.trouble}", file=sys.stderr)
-            self._push({"t": "note", "text": clean(self._log.trouble)})
+            if self._ready and len(self._outbox) <= _OUTBOX_BYTES:
+                if (figures := self._recall.figures())["looked"] and figures != said:
+                    self._push({"t": "memory", **(said := figures)})
+                while not self._recall.notes.empty():
+                    self._push({"t": "note", "text": clean(self._recall.notes.get())})
+            if self._log is not None and self._log.trouble and not told:
+                told = True
+                print(f"astrasim gateway: {self._log.trouble}", file=sys.stderr)
+                self._push({"t": "note", "text": clean(self._log.trouble)})
 
     async def _send(self, stream: SocketStream) -> None:
         with suppress(anyio.BrokenResourceError):  # the reader notices too, and ends everything
@@ -151,7 +169,20 @@ class Server:
                     request.cancelled = True
                     request.scope.cancel()
             case "scope":
-                self._questions.declare(message["id"], Scope.model_validate(message["scope"]))
+                self._scopes[message["id"]] = scope = Scope.model_validate(message["scope"])
+                self._questions.declare(message["id"], scope)
+                if self._ready:
+                    self._recall.declare(message["id"], scope)
+            case "look":
+                self._push({"t": "found", "a": answer_looks(self._recall, message)})
+            case "used":
+                for scope_id, key in message["q"]:
+                    if self._recall.knows(scope_id):
+                        self._recall.used(scope_id, key)
+            case "retire":
+                for scope_id, key in message["q"]:
+                    if self._recall.knows(scope_id):
+                        self._recall.retire(scope_id, key)
             case unknown:
                 raise FramingError(f"the game sent a message of unknown type {unknown!r}")
 
@@ -181,6 +212,7 @@ class Server:
             if request.cancelled:
                 pass
             elif steps is not None:
+                self._recall.answered(request.scope_id, request.key, steps)
                 self._succeed(request, steps)
             elif request.rejected is not None:  # the deadline passed in the second attempt: the first says more
                 self._fail(request, request.rejected.reason, request.raw or "", rejected=True)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from .acting import ROUNDING_S
 from .columns import (
     APPLIED,
+    CACHE,
     DONE,
     DROPPED_ILLEGAL,
     DROPPED_INTERRUPTED,
@@ -38,6 +39,7 @@ from .columns import (
     Things,
 )
 from .compiling import kernel
+from .lookup import RECALLED, Entries
 from .planning import begin_plan, end_life, is_legal
 
 AT_ONCE_S = 0.1
@@ -65,7 +67,7 @@ def apply_events(agents: Agents, things: Things, events: Events, first: int, cou
 
 @kernel
 def finish(
-    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, count: int,
+    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries, count: int,
     default_plan: NDArray[np.int32], dt: float, now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """End the steps that came to an end: the next step, the model's plan that waited for this moment, or a need.
@@ -87,6 +89,10 @@ def finish(
             continue
         agents.state[i] = outcome
         counters[STEPS_DONE if outcome == DONE else STEPS_FAILED] += 1
+        e = agents.entry[i]
+        if e >= 0 and entries.model[e] == plan and entries.key[e] == agents.plan_key[i]:
+            entries.done[e] += outcome == DONE
+            entries.failed[e] += outcome != DONE
         coming = agents.next_plan[i]
         if coming >= 0:
             agents.next_plan[i] = -1
@@ -97,7 +103,8 @@ def finish(
             elif not is_legal(agents, things, actions, targets, i, plans.action[coming, 0], plans.target[coming, 0]):
                 counters[DROPPED_ILLEGAL] += 1
             else:
-                begin_plan(agents, plans, i, coming, 0, LLM, agents.entry[i], now, counters, life)
+                source = CACHE if e >= 0 and entries.flags[e] & RECALLED else LLM
+                begin_plan(agents, plans, i, coming, 0, source, e, now, counters, life)
                 continue
             agents.plan_key[i] = -1  # waits no more
         if outcome == DONE and step + 1 < plans.length[plan]:

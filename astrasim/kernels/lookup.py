@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from .compiling import kernel
 
 WAYS = 8
-WANTED, IN_FLIGHT, WAITED_FOR = 1, 2, 4
+WANTED, IN_FLIGHT, WAITED_FOR, RECALLED = 1, 2, 4, 8
+EXACT, NEAR, BY_ORDER = range(3)
+NEVER = np.int64(1 << 62)
 
 
 class Entries(NamedTuple):
@@ -26,7 +28,11 @@ class Entries(NamedTuple):
     ``blocked``: the time before which no further request is made (a negative entry). ``arrival``: position in the batch
     of plans being handed out, -1 for none. ``seen``: look-ups ever. ``flags``: WANTED; IN_FLIGHT from asking until the
     answer was handed out, so that an entry for which agents wait is never used anew for another situation; WAITED_FOR
-    is a mark of :mod:`astrasim.unwanted`.
+    is a mark of :mod:`astrasim.unwanted`; RECALLED if the model's plan was not asked for here but known behind the
+    gateway. ``level``: how the model's plan was found (EXACT, NEAR, BY_ORDER). ``row``: of the last agent that the
+    heuristic had to serve. ``looked``: when it was last looked up behind the gateway, -1 for never; ``look_ends``:
+    until when that may take. ``expires``: when the model's plan does. ``failed`` and ``done``: how steps of the model's
+    plan ended.
     """
 
     scope: NDArray[np.int32]
@@ -41,6 +47,13 @@ class Entries(NamedTuple):
     arrival: NDArray[np.int32]
     seen: NDArray[np.int64]
     flags: NDArray[np.uint8]
+    level: NDArray[np.uint8]
+    row: NDArray[np.int32]
+    looked: NDArray[np.int64]
+    look_ends: NDArray[np.int64]
+    expires: NDArray[np.int64]
+    failed: NDArray[np.int32]
+    done: NDArray[np.int32]
 
 
 @kernel
@@ -63,6 +76,13 @@ def find(entries: Entries, scope: int, key: int) -> int:
 
 
 @kernel
+def find_all(entries: Entries, scopes: NDArray[np.int32], keys: NDArray[np.int64], out: NDArray[np.int32]) -> None:
+    """The entries of many (scope, key), or -1 each."""
+    for k in range(len(keys)):
+        out[k] = find(entries, scopes[k], keys[k])
+
+
+@kernel
 def insert(entries: Entries, scope: int, key: int, now: int) -> tuple[int, bool]:
     """A fresh entry for (scope, key), which has none, and whether another had to go. -1 if its set is all in flight."""
     first = _first_way(scope, key, len(entries.key))
@@ -79,7 +99,10 @@ def insert(entries: Entries, scope: int, key: int, now: int) -> tuple[int, bool]
     entries.scope[best], entries.key[best], entries.used[best] = scope, key, now
     entries.heuristic[best] = entries.model[best] = entries.arrival[best] = -1
     entries.demand[best] = entries.tier[best] = 0
-    entries.blocked[best] = entries.seen[best] = entries.flags[best] = 0
+    entries.blocked[best] = entries.seen[best] = entries.flags[best] = entries.level[best] = 0
+    entries.row[best] = entries.looked[best] = -1
+    entries.look_ends[best] = entries.failed[best] = entries.done[best] = 0
+    entries.expires[best] = NEVER
     entries.wanted_since[best] = now
     return best, evicted
 
@@ -126,13 +149,41 @@ def worths(entries: Entries, wanted: NDArray[np.int32], now: int, aging: int, ou
 
 
 @kernel
+def unlooked(
+    entries: Entries, wanted: NDArray[np.int32], count: int, now: int, again: int, ends: int, out: NDArray[np.int32]
+) -> int:
+    """Write those of ``wanted[:count]`` to ``out`` that are due to be looked up behind the gateway, high tiers first:
+    those that never were, or not for ``again`` ms. They may take until ``ends``.
+
+    Returns:
+        how many there are, at most ``len(out)``.
+    """
+    found = 0
+    for minions in range(2):
+        for at in range(count):
+            if found == len(out):
+                return found
+            e = wanted[at]
+            due = entries.looked[e] < 0 or entries.looked[e] <= now - again
+            if due and entries.flags[e] & WANTED and entries.flags[e] & IN_FLIGHT == 0 and (
+                (entries.tier[e] == 0) == (minions == 1)
+            ):
+                entries.looked[e], entries.look_ends[e] = now, ends
+                out[found] = e
+                found += 1
+    return found
+
+
+@kernel
 def pick(
-    entries: Entries, wanted: NDArray[np.int32], count: int, now: int, stale: int, aging: int, least_tier: int
-) -> tuple[int, int]:
+    entries: Entries, wanted: NDArray[np.int32], count: int, now: int, stale: int, aging: int, least_tier: int,
+    looks: bool,
+) -> tuple[int, int]:  # fmt: skip
     """Take the entry that most deserves a request out of ``wanted[:count]``, of those with ``least_tier`` or more.
 
     Entries that were evicted, or that nobody looked up for ``stale`` ms, are dropped on the way. Half of each set stays
-    free of requests, so that there is always room for new situations.
+    free of requests, so that there is always room for new situations. If entries are looked up behind the gateway
+    (``looks``), those that were not, or of which nothing is known yet, wait.
 
     Returns:
         (entry or -1, the new count).
@@ -146,7 +197,8 @@ def pick(
             count -= 1
             wanted[at] = wanted[count]
             continue
-        if entries.blocked[e] <= now and entries.tier[e] >= least_tier:
+        known = not looks or (entries.looked[e] >= 0 and entries.look_ends[e] <= now)
+        if entries.blocked[e] <= now and entries.tier[e] >= least_tier and known:
             rank = worth(entries, e, now, aging)
             if rank > best_rank and _in_flight_beside(entries, e) < WAYS // 2:
                 best, best_at, best_rank = e, at, rank
@@ -156,6 +208,45 @@ def pick(
         wanted[best_at] = wanted[count]
         entries.flags[best] &= ~np.uint8(WANTED)
     return best, count
+
+
+@kernel
+def tend(
+    entries: Entries, first: int, last: int, now: int, lately: int, renews: int, failures: int, failing: float,
+    retired: NDArray[np.int32], used: NDArray[np.int32],
+) -> tuple[int, int, int]:  # fmt: skip
+    """Look after ``entries[first:last]``: give up the model's plans that are too old, and those of which at least
+    ``failures`` steps, and a share of ``failing`` of all that ended, failed.
+
+    Args:
+        renews: for how long a use makes a plan good again, ms; NEVER: it does not.
+        retired: gets the entries whose plan failed; no more are given up than it has room for.
+        used: gets entries whose plan was of use since ``lately``, as many as it has room for.
+
+    Returns:
+        how many expired, were retired, were of use.
+    """
+    expired = failed = useful = 0
+    for e in range(first, last):
+        if entries.model[e] < 0 or entries.flags[e] & IN_FLIGHT:
+            continue
+        if renews < NEVER and entries.expires[e] < NEVER:
+            entries.expires[e] = max(entries.expires[e], entries.used[e] + renews)
+        ended = entries.failed[e] + entries.done[e]
+        if entries.expires[e] <= now:
+            entries.model[e] = entries.looked[e] = -1
+            expired += 1
+        elif failed < len(retired) and entries.failed[e] >= failures and entries.failed[e] >= failing * ended:
+            entries.model[e] = entries.looked[e] = -1
+            retired[failed] = e
+            failed += 1
+        elif useful < len(used) and entries.used[e] > lately:
+            used[useful] = e
+            useful += 1
+        if ended > 64:  # what was long ago counts less
+            entries.failed[e] //= 2
+            entries.done[e] //= 2
+    return expired, failed, useful
 
 
 @kernel

@@ -30,6 +30,7 @@ from .columns import (
     NEED_INTERRUPT,
     NEED_NONE,
     NEED_ORDER,
+    NEGATIVE_HITS,
     REACHED_SECOND,
     RUNNING,
     SECOND_STEPS,
@@ -46,7 +47,7 @@ from .columns import (
     Y,
 )
 from .compiling import kernel
-from .lookup import IN_FLIGHT, Entries, find, want
+from .lookup import IN_FLIGHT, RECALLED, Entries, find, want
 
 
 @kernel
@@ -214,7 +215,7 @@ def serve(
         plan = entries.model[e]
         if plan >= 0 and not (at_once and (second_try or plan == agents.last_plan[i])):
             if is_legal(agents, things, actions, targets, i, plans.action[plan, 0], plans.target[plan, 0]):
-                counters[HITS] += 1
+                counters[HITS + entries.level[e]] += 1
                 goes_on = same_steps(plans, plan, running)
                 begin_plan(agents, plans, i, plan, at if goes_on else 0, CACHE, e, now, counters, life)
                 if goes_on:
@@ -230,6 +231,8 @@ def serve(
         if plan < 0:
             entries.demand[e] += 1
             entries.tier[e] = max(entries.tier[e], agents.tier[i])
+            entries.row[e] = i
+            counters[NEGATIVE_HITS] += entries.blocked[e] > now_ms
             if entries.flags[e] & IN_FLIGHT:
                 counters[SHARED] += 1
             else:
@@ -287,10 +290,12 @@ def hand_out(
             counters[DROPPED_ILLEGAL] += 1
             agents.plan_key[i] = -1
             continue
+        # What another situation or an earlier run gave was not made while this agent waited.
+        source = CACHE if entries.flags[e] & RECALLED else LLM
         if same_steps(plans, plan, agents.plan[i]):
             counters[UNCHANGED] += 1
-            agents.plan[i], agents.source[i] = plan, LLM  # it does what the model wants already: no need to start again
+            agents.plan[i], agents.source[i] = plan, source  # it does that already: no need to start again
         elif agents.state[i] == RUNNING and not actions.interruptible[plans.action[agents.plan[i], agents.step[i]]]:
             agents.next_plan[i] = plan
         else:
-            begin_plan(agents, plans, i, plan, 0, LLM, e, now, counters, life)
+            begin_plan(agents, plans, i, plan, 0, source, e, now, counters, life)

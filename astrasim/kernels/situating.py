@@ -63,6 +63,51 @@ def _write(
             part[k] = new[k]
 
 
+@njit(cache=True, error_model="numpy")
+def write_vectors(
+    f: NDArray[np.float32], scope: NDArray[np.int32], key: NDArray[np.int64], kind: NDArray[np.int16],
+    rows: NDArray[np.int32], scopes: NDArray[np.int32], keys: NDArray[np.int64], features: FeatureTable,
+    out: NDArray[np.float32], widths: NDArray[np.int32],
+) -> None:  # fmt: skip
+    """Write the vectors of agents to ``out``, shape (rows, features): see :func:`_write_vector`. ``widths`` becomes the
+    number of features of each, 0 for an agent that is not in the situation (``scopes``, ``keys``) any more: rows move
+    when agents die."""
+    for k in range(len(rows)):
+        i, widths[k] = rows[k], 0
+        if 0 <= i < len(scope) and scope[i] == scopes[k] and key[i] == keys[k]:
+            widths[k] = _write_vector(f, i, kind[i], features, out[k])
+
+
+@njit(cache=True, error_model="numpy")
+def _write_vector(
+    f: NDArray[np.float32], row: int, kind: int, features: FeatureTable, out: NDArray[np.float32]
+) -> int:
+    """Write an agent's vector: for each feature of its kind, where the value stands among the buckets, 0 to 1, linear
+    in each, the outer ones as wide as their neighbour. What is no number stands at 0. Returns how many there are."""
+    width = 0
+    for q in range(len(features.column)):
+        if features.multiplier[kind, q] == 0:
+            continue
+        last = features.edge_count[q] - 1
+        edges = features.edges[q]
+        lowest = edges[1] - edges[0] if last > 0 else max(abs(edges[0]), np.float32(1))
+        highest = edges[last] - edges[last - 1] if last > 0 else lowest
+        value = f[features.column[q], row]
+        at = np.float64(0)
+        if value >= edges[last]:
+            at = last + 1 + min((value - edges[last]) / highest, 1.0)
+        elif value >= edges[0]:
+            b = 0
+            while value >= edges[b + 1]:
+                b += 1
+            at = b + 1 + (value - edges[b]) / (edges[b + 1] - edges[b])
+        elif value > edges[0] - lowest:
+            at = (value - edges[0] + lowest) / lowest
+        out[width] = at / (last + 2)
+        width += 1
+    return width
+
+
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy")
 def situate(
     f: NDArray[np.float32],

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from astrasim.gateway import Answer, Failure, Gateway, GatewayPolicy, GatewayState, ModelSpec, process
+from astrasim.gateway.keeping import Keeping
 from astrasim.vocabulary import ActionWords, FeatureWords, Scope, Vocabulary
 
 HERE = Path(__file__).parent
@@ -80,11 +81,14 @@ class SkippingClock:
 class Game:
     """A gateway with its clock, and the loop that a game would be."""
 
-    def __init__(self, model: ModelSpec, log_exchanges: Path | None = None, **policy: Any) -> None:
+    def __init__(
+        self, model: ModelSpec, log_exchanges: Path | None = None, keeping: Keeping | None = None, **policy: Any
+    ) -> None:
         self.clock = SkippingClock()
         self.gateway = Gateway(
-            MEADOW, model, policy=GatewayPolicy(**policy), log_exchanges=log_exchanges, clock=self.clock
-        )
+            MEADOW, model, policy=GatewayPolicy(**policy), keeping=keeping, log_exchanges=log_exchanges,
+            clock=self.clock,
+        )  # fmt: skip
         self.gateway.declare_scope(1, grazer())
         self.results: list[Answer | Failure] = []
 

@@ -17,6 +17,7 @@ import pytest
 from pydantic import SecretStr
 
 from astrasim.gateway import GatewayState, ModelSpec
+from astrasim.gateway.keeping import Keeping
 from astrasim.prompts import json_prompt
 from astrasim.reader import plan_schema
 
@@ -278,7 +279,8 @@ def test_a_function_that_holds_the_interpreter_is_ended(play_a_game: Play) -> No
 def test_a_process_that_takes_more_memory_than_it_may_is_started_again_and_that_is_told(
     play_a_game: Play, meadow: Meadow, caplog: pytest.LogCaptureFixture
 ) -> None:
-    game = play_a_game("play", gateway_memory_mb=250, model_memory_mb=100).up()
+    keeping = Keeping(entries=1, orders=False)  # nothing more for what is kept
+    game = play_a_game("play", keeping=keeping, gateway_memory_mb=250, model_memory_mb=100).up()
     game.gateway.declare_scope(2, meadow.scope("play hoard"))
     game.ask(1, scope_id=2)
     failure = game.failure(1)

@@ -20,7 +20,7 @@ from astrasim.perf.decisions import (
     situations,
     with_examples,
 )
-from astrasim.perf.paired import interval, paired
+from astrasim.perf.paired import paired
 from astrasim.prompts import json_prompt
 
 
@@ -45,11 +45,6 @@ def test_the_two_parts_share_no_situation() -> None:
     words = sim.compiled.vocabulary
     tune, report = ({each.key for each in situations(part, words, scope)} for part in ("tune", "report"))
     assert not tune & report
-
-
-def test_wilsons_interval() -> None:
-    assert interval(36, 72) == pytest.approx((0.3873, 0.6127), abs=1e-3)
-    assert interval(0, 72)[0] == pytest.approx(0.0, abs=1e-9)
 
 
 def label(**bucket: int) -> tuple[str, int]:

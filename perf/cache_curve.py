@@ -1,0 +1,170 @@
+"""The plan cache in the arena: how the hit rate and the share of model-made plans grow, and what stands in the way.
+
+    python -m astrasim.perf.cache_curve [--agents 20000] [--seconds 300] [--rates 5,20,100] [--json FILE]
+
+Each rate (requests a second) is a run of its own with the stub, in paced frames, from an empty cache. Every ten seconds
+the figures of those ten seconds are taken. Between planning and acting, twice a second, each plan that was just begun
+is checked: its step must be legal (the issue asks for zero illegal steps).
+
+A model like the stub, which answers at random, never agrees with itself; so that near look-ups can be judged,
+``--model function:astrasim.perf.cache_curve:common_sense_model`` answers by the arena's own heuristic instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import esper
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from astrasim import Simulation
+from astrasim.figures import machine
+from astrasim.frames import run_frames
+from astrasim.kernels.columns import NEED_NONE, RUNNING
+from astrasim.kernels.planning import is_legal
+from astrasim.vocabulary import Vocabulary
+
+from .arena import build_arena, common_sense, make_arena
+from .stress import Run, open_model, wait_for_gateway
+
+PART_S = 10
+CHECK_FRAMES = 30
+
+
+class Inspector(esper.Processor):
+    """Counts begun plans whose step is not legal. Runs between planning and acting."""
+
+    def __init__(self, sim: Simulation) -> None:
+        self._sim = sim
+        self.checked = self.illegal = 0
+
+    def process(self, dt: float | None = None) -> None:
+        sim = self._sim
+        if sim.ticks % CHECK_FRAMES:
+            return
+        agents, things, tables, plans = sim.columns(), sim.thing_columns(), sim.compiled, sim.planner.plans.table
+        just_begun = (agents.plan_start == sim.time) & (agents.need == NEED_NONE) & (agents.entry >= 0)
+        for row in np.flatnonzero(just_begun & (agents.state != RUNNING)).tolist():
+            plan, step = agents.plan[row], agents.step[row]
+            action, target = plans.action[plan, step], plans.target[plan, step]
+            self.checked += 1
+            self.illegal += not is_legal(agents, things, tables.actions, tables.targets, row, action, target)
+
+
+def measure(run: Run, seconds: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """One run; the figures of each ten seconds, and of the whole."""
+    with open_model(run) as settings:
+        tell(f"{run.rate:g} requests a second: building the arena")
+        sim = build_arena(run.agents, settings)
+        try:
+            wait_for_gateway(sim, tell)
+            inspector = Inspector(sim)
+            before = esper.current_world
+            esper.switch_world(sim.world)
+            esper.add_processor(inspector, priority=25)
+            esper.switch_world(before)
+            parts = []
+            for at in range(0, seconds, PART_S):
+                tell(f"{run.rate:g} requests a second: {at} of {seconds} s")
+                sim.reset_stats()
+                times = run_frames(lambda _: sim.tick(), 60 * PART_S)
+                parts.append(_part(sim, at + PART_S, times.percentiles().p99, times.missed))
+            entries = sim.planner.cache.entries
+            seen = entries.used >= 0
+            once = int((entries.seen[seen] == 1).sum())
+            return {
+                "rate": run.rate, "agents": run.agents, "model": run.model, "parts": parts,
+                "checked": inspector.checked, "illegal": inspector.illegal, "gateway": sim.stats().gateway,
+                "distinct_keys": parts[-1]["distinct_keys"], "keys_seen_once": once,
+                "lookups_per_key": _quantiles(entries.seen[seen]),
+            }  # fmt: skip
+        finally:
+            sim.close()
+
+
+def _part(sim: Simulation, at_s: int, p99_ms: float, missed: int) -> dict[str, Any]:
+    s = sim.stats()
+    lookups = s.lookups
+    return {
+        "at_s": at_s, "hit_rate": round(lookups.hit_rate, 4),
+        "exact": lookups.exact_hits, "near": lookups.near_hits, "misses": lookups.misses,
+        "model_made": round(s.agent_ticks.llm + s.agent_ticks.cache, 4), "distinct_keys": s.cache.distinct_keys,
+        "with_plan": s.cache.with_model_plan, "sent": s.requests.sent, "shadows": s.looks.shadows,
+        "look_ticks_p95": s.looks.ticks.p95, "retired": s.cache.retired, "frame_p99_ms": round(p99_ms, 2),
+        "missed": int(missed), "bounds": {role: round(t.bound, 4) for role, t in s.memory.truth.items()},
+        "false": {role: [t.false, t.samples, t.enough] for role, t in s.memory.truth.items()},
+    }  # fmt: skip
+
+
+def _quantiles(values: Any) -> dict[str, float]:
+    return {f"p{q}": float(np.percentile(values, q)) for q in (50, 90, 99)} if len(values) else {}
+
+
+_ARENA: dict[str, Any] = {}
+
+
+def common_sense_model(prompt: Any, schema: Any) -> str:
+    """A model that answers by the arena's heuristic: the same for the same situation. For the gateway's process."""
+    if not _ARENA:
+        from astrasim.compiled import compile_domain
+
+        words: Vocabulary = compile_domain(make_arena(100)).vocabulary
+        _ARENA["words"] = words
+        _ARENA["buckets"] = {phrase: (f.name, b) for f in words.features for b, phrase in enumerate(f.words)}
+    names = dict(bucket for phrase, bucket in _ARENA["buckets"].items() if phrase in prompt.user)
+    situation = type("Situation", (), dict.fromkeys((f.name for f in _ARENA["words"].features), 0) | names)
+    steps = [line.split() for line in common_sense(situation)]  # type: ignore[arg-type]  # it has all that is asked for
+    return json.dumps({"steps": [{"action": a, "target": t, "seconds": 3} for a, t in steps]})
+
+
+def show(runs: list[dict[str, Any]], console: Console) -> None:
+    """Tables for people."""
+    table = Table(title="hit rate, and share of agent-ticks on model-made plans")
+    table.add_column("s", justify="right")
+    for run in runs:
+        table.add_column(f"{run['rate']:g}/s", justify="right")
+    for row in zip(*(run["parts"] for run in runs), strict=True):
+        if row[0]["at_s"] % 30 == 0 or row[0]["at_s"] == PART_S:
+            cells = (f"{part['hit_rate']:.1%}, {part['model_made']:.1%}" for part in row)
+            table.add_row(str(row[0]["at_s"]), *cells)
+    console.print(table)
+    for run in runs:
+        last, counts = run["parts"][-1], Counter[str]()
+        for part in run["parts"]:
+            counts.update({name: part[name] for name in ("sent", "exact", "near", "misses", "shadows", "missed")})
+        console.print(
+            f"{run['rate']:g}/s: {run['distinct_keys']} keys, {run['keys_seen_once']} of them looked up once, look-ups "
+            f"a key {run['lookups_per_key']}; {dict(counts)}; {run['checked']} begun plans checked, {run['illegal']} "
+            f"illegal; bounds {last['bounds']}, false hits {last['false']}; answers of look-ups p95 "
+            f"{last['look_ticks_p95']:g} ticks; {run['gateway']}", markup=False,
+        )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="How the plan cache fills, in the arena.")
+    parser.add_argument("--agents", type=int, default=20_000)
+    parser.add_argument("--seconds", type=int, default=300)
+    parser.add_argument("--rates", default="5,20,100")
+    parser.add_argument("--model", default="stub")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    console = Console()
+    runs = []
+    with console.status("starting") as status:
+        for rate in map(float, options.rates.split(",")):
+            runs.append(measure(Run(options.agents, model=options.model, rate=rate), options.seconds, status.update))
+    show(runs, console)
+    if options.json:
+        told = {"machine": machine(), "runs": runs}
+        options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

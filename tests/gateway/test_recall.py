@@ -1,0 +1,203 @@
+"""What the gateway remembers, through the front door: look-ups out, plans in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from astrasim.gateway.keeping import Keeping
+from astrasim.gateway.recall import Level, Recall
+from astrasim.gateway.recalled import Look, Memory, Recalled
+from tests.gateway.conftest import MEADOW, Game, grazer
+from tests.gateway.test_store import FIELDS, FLEE, REST, hare
+
+Play = Callable[..., Game]
+
+
+def vector(*values: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.array(values, np.float32)
+
+
+def look(game: Game, *looks: Look) -> list[Recalled]:
+    assert game.gateway.memory.look(looks)
+    found: list[Recalled] = []
+
+    def come() -> bool:
+        found.extend(game.gateway.memory.found())
+        return len(found) >= len(looks)
+
+    game.until(come)
+    return found
+
+
+def test_what_the_model_said_is_remembered_exactly_and_nearly(play_a_game: Play) -> None:
+    game = play_a_game("situation").up()
+    assert look(game, Look(1, 5, vector(0.9, 0.9))) == [Recalled(1, 5, 0, None, None)]
+    game.ask(1, key=5)
+    steps = game.answer(1).steps
+    found = look(game, Look(1, 5, None), Look(1, 4, vector(0.9, 0.85)), Look(1, 3, vector(0.1, 0.1)))
+    assert found == [
+        Recalled(1, 5, Level.EXACT, steps, None), Recalled(1, 4, Level.NEAR, steps, None), Recalled(1, 3, 0, None, None)
+    ]  # fmt: skip
+
+
+def test_it_is_there_in_the_next_run_if_there_is_a_file(play_a_game: Play, tmp_path: Path) -> None:
+    keeping = Keeping(file=tmp_path / "plans")
+    game = play_a_game("situation", keeping=keeping).up()
+    game.ask(1, key=5)
+    steps = game.answer(1).steps
+    look(game, Look(1, 5, None))
+    game.until(lambda: game.gateway.memory.statistics.entries == 1)  # a second later, so it is saved too
+    game.gateway.close()
+    again = play_a_game("situation", keeping=keeping).up()
+    assert look(again, Look(1, 5, None))[0].steps == steps
+
+
+def test_a_file_that_cannot_be_used_is_told_and_the_game_goes_on(play_a_game: Play, tmp_path: Path) -> None:
+    (tmp_path / "plans").write_bytes(b"something else" * 100)
+    game = play_a_game("situation", keeping=Keeping(file=tmp_path / "plans")).up()
+    game.ask(1, key=5)
+    assert game.answer(1).steps
+    game.until(lambda: "cannot be used as a plan cache" in game.gateway.describe())
+    assert look(game, Look(1, 5, None))[0].steps
+
+
+def test_a_scope_that_nobody_declared_and_a_vector_that_makes_no_sense_harm_nobody(play_a_game: Play) -> None:
+    game = play_a_game("situation").up()
+    game.ask(1, key=5)
+    game.answer(1)
+    found = look(game, Look(99, 5, None), Look(1, 5, vector(np.nan, 1.0)), Look(1, 4, vector(1.0)))
+    assert [each.steps is not None for each in found] == [False, True, False]
+    game.gateway.memory.used([(99, 1), (1, 77)])
+    game.gateway.memory.retire([(99, 1), (1, 5)])
+    assert look(game, Look(1, 5, None)) == [Recalled(1, 5, 0, None, None)]
+
+
+def test_before_it_is_ready_nothing_is_looked_up(play_a_game: Play) -> None:
+    assert not play_a_game("situation").gateway.memory.look([Look(1, 5, None)])
+
+
+# Without the process
+
+
+def recall(**rules: Any) -> Recall:
+    memory = Recall(FIELDS, Keeping(**rules))
+    memory.declare(1, hare())
+    return memory
+
+
+def key(hunger: int, alarm: int = 0) -> int:
+    return FIELDS.pack("hare", {"hunger": hunger, "alarm": alarm})
+
+
+def test_what_is_known_about_an_order_serves_another_that_means_the_same() -> None:
+    memory = recall()
+    for number, order in ((2, "hold the hill"), (3, "guard the hill"), (4, "do not hold the hill")):
+        memory.declare(number, hare(order))
+    memory.answered(2, key(3), REST)
+
+    memory.look(3, key(3), None)
+    end = time.monotonic() + 10
+    while memory.look(3, key(3), None) is None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert memory.look(3, key(3), None) == [Level.ORDER, REST, None]
+    assert memory.look(4, key(3), None) is None and memory.look(1, key(3), None) is None
+    assert memory.look(3, key(3, alarm=1), None) is None, "the situation is another"
+
+
+def test_orders_are_not_shared_where_that_is_switched_off() -> None:
+    memory = recall(orders=False)
+    memory.declare(2, hare("hold the hill"))
+    memory.declare(3, hare("guard the hill"))
+    memory.answered(2, key(3), REST)
+    assert memory.look(3, key(3), None) is None
+
+
+def test_no_near_look_ups_where_there_is_no_bound() -> None:
+    memory = recall(near_bound=None)
+    memory.answered(1, key(3), REST)
+    assert memory.look(1, key(4), np.array([0.25, 0.4375, 0.125], np.float32)) is None
+    assert memory.look(1, key(3), None) is not None
+
+
+def test_the_model_disagreeing_with_near_plans_makes_the_bound_tighter() -> None:
+    memory = recall(near_bound=0.2)
+    memory.answered(1, key(3), FLEE)
+    for _ in range(60):
+        found = memory.look(1, key(4), None)
+        if found is None:
+            break
+        assert found[:2] == [Level.NEAR, FLEE]
+        memory.answered(1, key(4), REST)
+        memory.store.drop(0, key(4))
+    truth = memory.figures()["truth"]["hare"]
+    assert truth[0] < 0.2 and memory.look(1, key(4), None) is None
+
+
+def test_answers_far_away_say_how_far_the_bound_could_be() -> None:
+    memory = recall(near_bound=0.01)
+    memory.answered(1, key(3), FLEE)
+    for _ in range(400):
+        memory.look(1, key(4), None)
+        memory.answered(1, key(4), FLEE)
+        memory.store.drop(0, key(4))
+    assert memory.figures()["truth"]["hare"][0] >= 0.125
+
+
+def test_a_plan_that_keeps_failing_is_forgotten_where_it_came_from_too() -> None:
+    memory = recall(near_bound=0.2)
+    memory.answered(1, key(3), FLEE)
+    assert memory.look(1, key(4), None) is not None
+    memory.retire(1, key(4))
+    assert memory.look(1, key(3), None) is None and memory.figures()["retired"] == 1
+
+
+def test_use_in_the_game_keeps_a_plan() -> None:
+    memory = recall(entries=2, near_bound=None)
+    for hunger in (1, 2):
+        memory.answered(1, key(hunger), FLEE)
+    memory.used(1, key(1))
+    memory.answered(1, key(3), FLEE)
+    assert [memory.look(1, key(hunger), None) is not None for hunger in (1, 2, 3)] == [True, False, True]
+
+
+# Against a gateway gone mad
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(["found", "memory"]), json, json)
+def test_no_message_raises_in_the_game(kind: str, answers: Any, other: Any) -> None:
+    memory = Memory(MEADOW, lambda message, pairs: True)
+    fields = memory.statistics._asdict() | {"a": answers, "truth": other, "age_s": answers}
+    memory.accept({"t": kind, **fields})
+    for found in memory.found():
+        assert found.steps is None or 1 <= len(found.steps) <= 8
+    assert isinstance(memory.statistics.truth, dict)
+
+
+@pytest.mark.parametrize("answer", [[1, 2, 0, [[9, 0, 1.0]], None], [1, 2, 3, [[0, 0, 1.0]], None], [1], [True, 2]])
+def test_answers_that_make_no_sense_are_thrown_away(answer: Any) -> None:
+    memory = Memory(MEADOW, lambda message, pairs: True)
+    assert not memory.accept({"t": "found", "a": [answer, [1, 5]]})
+    assert memory.found() == [Recalled(1, 5, 0, None, None)]
+
+
+def test_scopes_are_told_before_what_is_asked_about_them(play_a_game: Play) -> None:
+    game = play_a_game("situation").up()
+    game.gateway.declare_scope(2, grazer("another"))
+    assert look(game, Look(2, 5, None)) == [Recalled(2, 5, 0, None, None)]
+    game.ask(1, scope_id=2, key=5)
+    assert look(game, Look(1, 5, None))[0].steps is None and game.answer(1).steps
