@@ -103,8 +103,11 @@ class _Other:
         if self._current_core and (core := self._current_core()) != self._kept_off and self._id:
             # Woken where the game's thread runs, it would take a block and stand still with it, until the game's thread
             # has waited for it for a whole slice of time.
-            os.sched_setaffinity(self._id, self._cores - {core} or self._cores)
             self._kept_off = core
+            try:
+                os.sched_setaffinity(self._id, self._cores - {core} or self._cores)
+            except OSError:  # some containers forbid it
+                self._current_core = None
         self._jobs.put((kernel, arguments))
 
     def _work(self) -> None:
