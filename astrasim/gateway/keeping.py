@@ -30,6 +30,11 @@ class Keeping(BaseModel):
     orders: bool = True
 
     @property
+    def can_recall(self) -> bool:
+        """Whether anything can be found that the tick's own cache, which is larger, does not have."""
+        return self.file is not None or self.near_bound is not None or self.orders
+
+    @property
     def memory_mb(self) -> int:
         """What the gateway process may need for it, in MiB: the embedder, where it is installed, and about 1.5 kB a
         plan, its place in the index and its share of the file's pages included."""

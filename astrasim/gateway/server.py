@@ -25,7 +25,7 @@ from .asking import Request, ask
 from .exchanges import ExchangeLog
 from .framing import FrameReader, FramingError, Message, pack
 from .keeping import Keeping
-from .leaving import leave, leave_orphaned, leave_with_game
+from .leaving import give_way, leave, leave_orphaned, leave_with_game
 from .messages import MAX_TO_GAME, MAX_TO_GATEWAY, QUEUE_FACTOR, clean
 from .models import BrokenModel, Chooser, Keeper, Model, ModelError, open_model
 from .policy import GatewayPolicy
@@ -119,6 +119,7 @@ class Server:
         for scope_id, scope in self._scopes.items():
             self._recall.declare(scope_id, scope)
         self._ready = True
+        give_way()
         self._push({"t": "ready"})
         if isinstance(self._model, Keeper):
             await self._model.keep_loaded()

@@ -25,12 +25,18 @@ def vector(*values: float) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.array(values, np.float32)
 
 
+def memory_of(game: Any) -> Memory:
+    memory = game.gateway.memory
+    assert isinstance(memory, Memory)
+    return memory
+
+
 def look(game: Game, *looks: Look) -> list[Recalled]:
-    assert game.gateway.memory.look(looks)
+    assert memory_of(game).look(looks)
     found: list[Recalled] = []
 
     def come() -> bool:
-        found.extend(game.gateway.memory.found())
+        found.extend(memory_of(game).found())
         return len(found) >= len(looks)
 
     game.until(come)
@@ -54,7 +60,7 @@ def test_it_is_there_in_the_next_run_if_there_is_a_file(play_a_game: Play, tmp_p
     game.ask(1, key=5)
     steps = game.answer(1).steps
     look(game, Look(1, 5, None))
-    game.until(lambda: game.gateway.memory.statistics.entries == 1)  # a second later, so it is saved too
+    game.until(lambda: memory_of(game).statistics.entries == 1)  # a second later, so it is saved too
     game.gateway.close()
     again = play_a_game("situation", keeping=keeping).up()
     assert look(again, Look(1, 5, None))[0].steps == steps
@@ -75,13 +81,13 @@ def test_a_scope_that_nobody_declared_and_a_vector_that_makes_no_sense_harm_nobo
     game.answer(1)
     found = look(game, Look(99, 5, None), Look(1, 5, vector(np.nan, 1.0)), Look(1, 4, vector(1.0)))
     assert [each.steps is not None for each in found] == [False, True, False]
-    game.gateway.memory.used([(99, 1), (1, 77)])
-    game.gateway.memory.retire([(99, 1), (1, 5)])
+    memory_of(game).used([(99, 1), (1, 77)])
+    memory_of(game).retire([(99, 1), (1, 5)])
     assert look(game, Look(1, 5, None)) == [Recalled(1, 5, 0, None, None)]
 
 
 def test_before_it_is_ready_nothing_is_looked_up(play_a_game: Play) -> None:
-    assert not play_a_game("situation").gateway.memory.look([Look(1, 5, None)])
+    assert not memory_of(play_a_game("situation")).look([Look(1, 5, None)])
 
 
 # Without the process
