@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from astrasim import Settings
 from astrasim.gateway.keeping import Keeping
 from astrasim.gateway.recall import Level, Recall
-from astrasim.gateway.recalled import Look, Memory, Recalled
+from astrasim.gateway.recalled import Look, Memory, Recalled, answer_looks
 from tests.gateway.conftest import MEADOW, Game, grazer
 from tests.gateway.test_store import FIELDS, FLEE, REST, hare
 
@@ -172,6 +172,15 @@ def test_use_in_the_game_keeps_a_plan() -> None:
     memory.used(1, key(1))
     memory.answered(1, key(3), FLEE)
     assert [memory.look(1, key(hunger), None) is not None for hunger in (1, 2, 3)] == [True, False, True]
+
+
+def test_a_mistake_of_ours_is_a_miss_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = recall()
+    memory.answered(1, key(3), FLEE)
+    monkeypatch.setattr(memory.store, "near", lambda *_: {}["a ghost"])
+    message = {"q": [[1, key(4), 0], [1, key(3), 0]], "v": ""}
+    assert answer_looks(memory, message) == [[1, key(4)], [1, key(3), Level.EXACT, FLEE, None]]
+    assert "a mistake in the plan cache" in memory.notes.get_nowait()
 
 
 # Against a gateway gone mad
