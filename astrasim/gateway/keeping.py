@@ -26,8 +26,8 @@ class Keeping(BaseModel):
     ttl_renews: bool = False
     namespace: str = ""
     file: Path | None = None
-    near_bound: float | None = 0.08
-    orders: bool = True
+    near_bound: float | None = None
+    orders: bool = False
 
     @property
     def can_recall(self) -> bool:

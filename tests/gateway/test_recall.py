@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from astrasim import Settings
 from astrasim.gateway.keeping import Keeping
 from astrasim.gateway.recall import Level, Recall
-from astrasim.gateway.recalled import Look, Memory, Recalled
+from astrasim.gateway.recalled import Look, Memory, Recalled, answer_looks
 from tests.gateway.conftest import MEADOW, Game, grazer
 from tests.gateway.test_store import FIELDS, FLEE, REST, hare
 
@@ -44,7 +45,7 @@ def look(game: Game, *looks: Look) -> list[Recalled]:
 
 
 def test_what_the_model_said_is_remembered_exactly_and_nearly(play_a_game: Play) -> None:
-    game = play_a_game("situation").up()
+    game = play_a_game("situation", keeping=Keeping(near_bound=0.08)).up()
     assert look(game, Look(1, 5, vector(0.9, 0.9))) == [Recalled(1, 5, 0, None, None)]
     game.ask(1, key=5)
     steps = game.answer(1).steps
@@ -94,7 +95,7 @@ def test_before_it_is_ready_nothing_is_looked_up(play_a_game: Play) -> None:
 
 
 def recall(**rules: Any) -> Recall:
-    memory = Recall(FIELDS, Keeping(**rules))
+    memory = Recall(FIELDS, Keeping(**({"near_bound": 0.08, "orders": True} | rules)))
     memory.declare(1, hare())
     return memory
 
@@ -124,6 +125,11 @@ def test_orders_are_not_shared_where_that_is_switched_off() -> None:
     memory.declare(3, hare("guard the hill"))
     memory.answered(2, key(3), REST)
     assert memory.look(3, key(3), None) is None
+
+
+def test_a_game_that_asks_for_nothing_gets_no_plan_of_another_situation_or_order() -> None:
+    assert (Settings().near_bound, Settings().share_orders) == (None, False)
+    assert (Keeping().near_bound, Keeping().orders) == (None, False)
 
 
 def test_no_near_look_ups_where_there_is_no_bound() -> None:
@@ -172,6 +178,15 @@ def test_use_in_the_game_keeps_a_plan() -> None:
     memory.used(1, key(1))
     memory.answered(1, key(3), FLEE)
     assert [memory.look(1, key(hunger), None) is not None for hunger in (1, 2, 3)] == [True, False, True]
+
+
+def test_a_mistake_of_ours_is_a_miss_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = recall()
+    memory.answered(1, key(3), FLEE)
+    monkeypatch.setattr(memory.store, "near", lambda *_: {}["a ghost"])
+    message = {"q": [[1, key(4), 0], [1, key(3), 0]], "v": ""}
+    assert answer_looks(memory, message) == [[1, key(4)], [1, key(3), Level.EXACT, FLEE, None]]
+    assert "a mistake in the plan cache" in memory.notes.get_nowait()
 
 
 # Against a gateway gone mad
