@@ -20,6 +20,7 @@ from tests.gateway.conftest import MEADOW, Game, grazer
 from tests.gateway.test_store import FIELDS, FLEE, REST, hare
 
 Play = Callable[..., Game]
+NEAR = Keeping(near_bound=0.08)
 
 
 def vector(*values: float) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -77,7 +78,7 @@ def test_a_file_that_cannot_be_used_is_told_and_the_game_goes_on(play_a_game: Pl
 
 
 def test_a_scope_that_nobody_declared_and_a_vector_that_makes_no_sense_harm_nobody(play_a_game: Play) -> None:
-    game = play_a_game("situation").up()
+    game = play_a_game("situation", keeping=NEAR).up()
     game.ask(1, key=5)
     game.answer(1)
     found = look(game, Look(99, 5, None), Look(1, 5, vector(np.nan, 1.0)), Look(1, 4, vector(1.0)))
@@ -88,7 +89,7 @@ def test_a_scope_that_nobody_declared_and_a_vector_that_makes_no_sense_harm_nobo
 
 
 def test_before_it_is_ready_nothing_is_looked_up(play_a_game: Play) -> None:
-    assert not memory_of(play_a_game("situation")).look([Look(1, 5, None)])
+    assert not memory_of(play_a_game("situation", keeping=NEAR)).look([Look(1, 5, None)])
 
 
 # Without the process
@@ -217,7 +218,7 @@ def test_answers_that_make_no_sense_are_thrown_away(answer: Any) -> None:
 
 
 def test_scopes_are_told_before_what_is_asked_about_them(play_a_game: Play) -> None:
-    game = play_a_game("situation").up()
+    game = play_a_game("situation", keeping=NEAR).up()
     game.gateway.declare_scope(2, grazer("another"))
     assert look(game, Look(2, 5, None)) == [Recalled(2, 5, 0, None, None)]
     game.ask(1, scope_id=2, key=5)
