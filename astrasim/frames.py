@@ -100,7 +100,7 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the most that it takes
-        mallopt(_M_TRIM_THRESHOLD, 1 << 29)
+        mallopt(_M_TRIM_THRESHOLD, 1 << 26)
 
 
 @contextmanager

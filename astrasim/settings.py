@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -32,6 +32,11 @@ FOREIGN = {
 """Settings that the environment knows by names which other programs use too; the first that is set counts."""
 PRIVATE = ("ASTRASIM_GATEWAY_", "ASTRASIM_SMOLLM_")
 """Beginnings of environment variables by which processes of AstraSim talk to each other."""
+
+
+def _none(value: Any) -> Any:
+    """TOML and the environment have no None: there it is written out."""
+    return None if isinstance(value, str) and value.strip().lower() == "none" else value
 
 
 class Settings(BaseSettings, GatewayPolicy):
@@ -92,12 +97,13 @@ class Settings(BaseSettings, GatewayPolicy):
     """How many seconds after it was made a model's plan may be used; none: as long as it is there."""
     cache_ttl_renews: bool = False
     """Whether its use makes that begin anew."""
-    near_bound: float | None = Field(0.08, ge=0, le=100)
+    near_bound: Annotated[float | None, BeforeValidator(_none)] = Field(None, gt=0, le=100)
     """How far away the vector of another situation may be whose plan is used (each feature is 0 to 1, times its
-    weight); where the model is found to disagree, it becomes less, for each role. ``none``: no near look-ups."""
+    weight), such as 0.08; where the model is found to disagree, it becomes less, for each role. ``none``: no near
+    look-ups. See docs/cache.md before you switch it on."""
     shadow_share: float = Field(0.05, ge=0, le=1)
     """Which share of the requests goes to finding out how often the plan of a near situation is the wrong one."""
-    share_orders: bool = True
+    share_orders: bool = False
     """Whether plans for one order are used for another that means the same."""
     strict: bool = False
     """Raise what the game's own code raises, and check every state transition. For tests and development."""

@@ -71,7 +71,6 @@ class Simulation:
         line_of_sight: SightHook | None = None,
         pipeline: Sequence[type[esper.Processor]] | None = None,
     ) -> None:
-        keep_freed_memory()
         self.domain = domain
         self.settings = settings or Settings()
         self._world = World(world)
@@ -204,6 +203,8 @@ class Simulation:
         scope = self._scope(kind, role, "")
         self._make_way()
         rows = self._population.add_agents(kind, number, columns)
+        if self.agents.count >= SHARED_FROM:
+            keep_freed_memory()
         self.agents.scope[rows] = scope
         self.agents.tier[rows] = TIERS.index(tier)
         self.agents.plan[rows] = self.planner.scopes.default_plan[scope]

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from .errors import DomainError
 from .kernels.rows import remap_references
 from .kernels.situating import UNKNOWN_BUCKET
+from .kernels.turns import rows_together
 
 if TYPE_CHECKING:
     from .agents import Handle
@@ -110,7 +111,8 @@ class Table:
         self._allocate(capacity)
         for new, array in zip(self._arrays(), old, strict=True):
             new[..., :count] = array[..., :count]
-        self.due[:] = 1
+        if rows_together(capacity) != rows_together(len(old[0][0])):  # turns go round in other runs now
+            self.due[:] = 1
         # Whoever kept one of the old arrays would write into nowhere: let that raise instead.
         for array in [*old, *old_views, *(view for ref in self._views if (view := ref()) is not None)]:
             array.flags.writeable = False

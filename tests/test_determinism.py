@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -124,3 +126,30 @@ def test_two_threads_come_to_the_same_as_one_in_a_crowd_of_many_blocks() -> None
                 sim.tick()
             states.append(state_of(sim))
     assert same(*states) == []
+
+
+def test_a_second_thread_that_fails_or_may_not_choose_its_core_costs_nothing(
+    simulate: Simulate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: Any) -> None:
+        raise PermissionError("not in this container")
+
+    if hasattr(os, "sched_setaffinity"):
+        monkeypatch.setattr(os, "sched_setaffinity", forbidden)
+    alone, together = (play(simulate, 6, shared_from=at) for at in (1 << 62, 0))
+    assert same(alone, together) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_has_a_second_thread_of_its_own(simulate: Simulate) -> None:
+    play(simulate, 7, shared_from=0)
+    child = os.fork()
+    if not child:
+        try:
+            play(simulate, 7, shared_from=0)
+            names = [thread.name for thread in threading.enumerate()]
+            os._exit(0 if names.count("astrasim kernels") == 1 else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -167,3 +167,19 @@ def test_settings_do_not_change_once_made() -> None:
         settings.every = 2
     assert settings.every == 1
     assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+@pytest.mark.parametrize("word", ["none", "None"])
+def test_near_look_ups_can_be_switched_off_from_a_file_and_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, word: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "astrasim.toml").write_text("near_bound = 0.08\n")
+    assert Settings().near_bound == 0.08
+    monkeypatch.setenv("ASTRASIM_NEAR_BOUND", word)
+    assert Settings().near_bound is None
+    monkeypatch.delenv("ASTRASIM_NEAR_BOUND")
+    (tmp_path / "astrasim.toml").write_text(f'near_bound = "{word}"\n')
+    assert Settings().near_bound is None
+    with pytest.raises(SettingsError, match="near_bound=0: .*it must be above 0 and at most 100"):
+        Settings(near_bound=0)

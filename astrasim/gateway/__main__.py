@@ -24,10 +24,10 @@ def main(settings: dict[str, Any] | None = None) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform != "win32":  # there, the priority class was given at the start
         os.nice(10)
-    if hasattr(os, "SCHED_IDLE"):
+    if hasattr(os, "SCHED_BATCH"):
         # Or what the game sends us wakes us on its own core, in the middle of its frame, for a slice of milliseconds.
         with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     if sys.platform == "linux":
         # Stopped (SIGSTOP) while its game is killed, this process could not see that it has to leave: the game's death
         # wakes it. (So does the end of the thread that started it, long before; to one that runs it means nothing.)

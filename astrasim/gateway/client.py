@@ -100,8 +100,8 @@ class Gateway:
         self._life = Life(settings, self._counts, policy.memory_mb(model.is_in_gateway) + keeping.memory_mb)
         self._telling = Telling()
         self._pending = Pending(breaker_of(model, policy), self._counts)
-        self.memory = Memory(vocabulary, self._send_about)
-        """The plans that the gateway remembers."""
+        self.memory = Memory(vocabulary, self._send_about) if keeping.can_recall else None
+        """The plans that the gateway remembers; None where it knows none that the tick's cache does not."""
         self._note = ""
         self._busy_with = ""
 
@@ -297,7 +297,7 @@ class Gateway:
             self._busy_with = clean(text, 200)
             log.debug("gateway: %s", self._busy_with)
         elif kind in ("found", "memory"):
-            self._counts.dropped += not self.memory.accept(message)
+            self._counts.dropped += self.memory is not None and not self.memory.accept(message)
         elif kind != "pong":
             self._counts.dropped += 1
 

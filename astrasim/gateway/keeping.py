@@ -26,8 +26,13 @@ class Keeping(BaseModel):
     ttl_renews: bool = False
     namespace: str = ""
     file: Path | None = None
-    near_bound: float | None = 0.08
-    orders: bool = True
+    near_bound: float | None = None
+    orders: bool = False
+
+    @property
+    def can_recall(self) -> bool:
+        """Whether anything can be found that the tick's own cache, which is larger, does not have."""
+        return self.file is not None or self.near_bound is not None or self.orders
 
     @property
     def memory_mb(self) -> int:

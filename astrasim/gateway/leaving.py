@@ -40,8 +40,8 @@ async def leave_orphaned(log: ExchangeLog | None) -> None:
     it is told each second that all is well."""
     parent = os.getppid()
     while True:
-        if sys.stderr is not None:
-            faulthandler.dump_traceback_later(_HANG_S, exit=True)
+        if sys.__stderr__ is not None:  # a function model's module may have put something else in sys.stderr's place
+            faulthandler.dump_traceback_later(_HANG_S, exit=True, file=sys.__stderr__)
         await anyio.sleep(1.0)
         if sys.platform != "win32" and os.getppid() != parent:
             leave(0, log)
@@ -54,3 +54,13 @@ def leave(code: int, log: ExchangeLog | None) -> NoReturn:
     with suppress(Exception):
         sys.stderr.flush()
     os._exit(code)  # not sys.exit, which waits for threads, and a function model's may never end
+
+
+def give_way() -> None:
+    """From now on run only where nothing else wants a core, on Linux. Not before all is loaded: on a machine whose
+    cores are all taken that would never come to an end; and not where there is one core, which the game may never
+    leave."""
+    if hasattr(os, "SCHED_IDLE") and (os.cpu_count() or 1) > 1:
+        with suppress(OSError):
+            for thread in os.listdir("/proc/self/task"):
+                os.sched_setscheduler(int(thread), os.SCHED_IDLE, os.sched_param(0))

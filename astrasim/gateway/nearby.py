@@ -73,6 +73,7 @@ class Neighbours:
             AstraSimError: for another shape, or one that holds what is no finite number; nothing is added then.
         """
         vectors = self._checked(vectors)
+        self._adopt()  # before they have places: an index that was built meanwhile does not know them
         first = len(self._place)
         last = first + len(vectors)
         while last > len(self._numbers):
@@ -81,7 +82,6 @@ class Neighbours:
             self._marks = np.concatenate([self._marks, np.zeros_like(self._marks)])
         self._vectors[first:last], self._numbers[first:last], self._marks[first:last] = vectors, numbers, marks
         self._place.update(zip(numbers.tolist(), range(first, last), strict=True))
-        self._adopt()
         if self._index is not None and self._index.is_worn:
             self._index = None
         if self._index is None and self._building is None:
@@ -95,6 +95,7 @@ class Neighbours:
 
     def remove(self, number: int) -> None:
         """Without effect if there is none with this number."""
+        self._adopt()
         at = self._place.pop(number, None)
         if at is None:
             return
@@ -103,7 +104,6 @@ class Neighbours:
             self._vectors[at], self._marks[at] = self._vectors[last], self._marks[last]
             moved = int(self._numbers[last])
             self._numbers[at], self._place[moved] = moved, at
-        self._adopt()
         self._changed(number, None)
         if at != last and self._index is not None:
             self._index.move(moved, at)

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from queue import SimpleQueue
 from typing import Any
@@ -36,6 +38,7 @@ from .vectors import centre
 Vector = NDArray[np.float32]
 _REMEMBERED = 16_384
 _TIMES = 512
+_MISTAKES = 20
 
 
 class Level(IntEnum):
@@ -68,6 +71,7 @@ class Recall:
         self._orders: _Orders | None = None
         self._lookup_us: deque[float] = deque(maxlen=_TIMES)
         self._told = ""
+        self._mistakes: set[str] = set()
         self.counts = dict.fromkeys(("looked", "exact", "near", "order", "retired"), 0)
 
     def open(self) -> None:
@@ -88,6 +92,18 @@ class Recall:
             self._tell(f"{loaded.damaged} entries of {disk.file} made no sense and were passed over")
         disk.start(self.store.scopes)
         self._disk = disk
+
+    @contextmanager
+    def surviving(self) -> Iterator[None]:
+        """A mistake in what is remembered is said, and must not end the gateway: without it the model still answers."""
+        try:
+            yield
+        except Exception as error:
+            said = f"a mistake in the plan cache, and the game goes on: {type(error).__name__}: {error}"
+            if said not in self._mistakes and len(self._mistakes) < _MISTAKES:  # it may be made at every look-up
+                self._mistakes.add(said)
+                traceback.print_exc()
+                self._tell(said)
 
     def knows(self, scope_id: int) -> bool:
         """Whether the scope was declared."""

@@ -142,13 +142,13 @@ def answer_looks(recall: Recall, message: Message) -> list[list[Any]]:
     for scope_id, key, width in message["q"]:
         vector = there[first : first + width] if width else None
         first += width
-        if not recall.knows(scope_id):
-            answers.append([scope_id, key])
-            continue
-        try:
-            found = recall.look(scope_id, key, vector)
-        except AstraSimError:  # a feature of the game that is no number
-            found = recall.look(scope_id, key, None)
+        found = None
+        with recall.surviving():
+            if recall.knows(scope_id):
+                try:
+                    found = recall.look(scope_id, key, vector)
+                except AstraSimError:  # a feature of the game that is no number
+                    found = recall.look(scope_id, key, None)
         answers.append([scope_id, key, *(found or ())])
     return answers
 

@@ -25,7 +25,7 @@ from .asking import Request, ask
 from .exchanges import ExchangeLog
 from .framing import FrameReader, FramingError, Message, pack
 from .keeping import Keeping
-from .leaving import leave, leave_orphaned, leave_with_game
+from .leaving import give_way, leave, leave_orphaned, leave_with_game
 from .messages import MAX_TO_GAME, MAX_TO_GATEWAY, QUEUE_FACTOR, clean
 from .models import BrokenModel, Chooser, Keeper, Model, ModelError, open_model
 from .policy import GatewayPolicy
@@ -115,10 +115,12 @@ class Server:
         except ModelError as error:
             self._model = BrokenModel(error)
             self._push({"t": "note", "text": clean(error.detail)})
-        await to_thread.run_sync(self._recall.open)
+        with self._recall.surviving():
+            await to_thread.run_sync(self._recall.open)
         for scope_id, scope in self._scopes.items():
             self._recall.declare(scope_id, scope)
         self._ready = True
+        give_way()
         self._push({"t": "ready"})
         if isinstance(self._model, Keeper):
             await self._model.keep_loaded()
@@ -133,8 +135,9 @@ class Server:
         while True:
             await anyio.sleep(1.0)
             if self._ready and len(self._outbox) <= _OUTBOX_BYTES:
-                if (figures := self._recall.figures())["looked"] and figures != said:
-                    self._push({"t": "memory", **(said := figures)})
+                with self._recall.surviving():
+                    if (figures := self._recall.figures())["looked"] and figures != said:
+                        self._push({"t": "memory", **(said := figures)})
                 while not self._recall.notes.empty():
                     self._push({"t": "note", "text": clean(self._recall.notes.get())})
             if self._log is not None and self._log.trouble and not told:
@@ -177,12 +180,14 @@ class Server:
                 self._push({"t": "found", "a": answer_looks(self._recall, message)})
             case "used":
                 for scope_id, key in message["q"]:
-                    if self._recall.knows(scope_id):
-                        self._recall.used(scope_id, key)
+                    with self._recall.surviving():
+                        if self._recall.knows(scope_id):
+                            self._recall.used(scope_id, key)
             case "retire":
                 for scope_id, key in message["q"]:
-                    if self._recall.knows(scope_id):
-                        self._recall.retire(scope_id, key)
+                    with self._recall.surviving():
+                        if self._recall.knows(scope_id):
+                            self._recall.retire(scope_id, key)
             case unknown:
                 raise FramingError(f"the game sent a message of unknown type {unknown!r}")
 
@@ -212,7 +217,8 @@ class Server:
             if request.cancelled:
                 pass
             elif steps is not None:
-                self._recall.answered(request.scope_id, request.key, steps)
+                with self._recall.surviving():
+                    self._recall.answered(request.scope_id, request.key, steps)
                 self._succeed(request, steps)
             elif request.rejected is not None:  # the deadline passed in the second attempt: the first says more
                 self._fail(request, request.rejected.reason, request.raw or "", rejected=True)

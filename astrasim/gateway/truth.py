@@ -59,9 +59,9 @@ class Truth:
         self._fresh = 0
         now = self.verdict()
         if now.enough and now.high > self._target:
-            self.bound = max(self.bound * TIGHTER, TIGHTEST)  # at the tightest, only the same vector is near
+            self.bound = max(self.bound * TIGHTER, min(self.bound, TIGHTEST))  # at the tightest, only the same vector is near
             return
-        wider = self.bound * WIDER
+        wider = max(self.bound, TIGHTEST) * WIDER
         while wider <= WIDEST:
             verdict = self.verdict(wider)
             if verdict.enough and verdict.high <= self._target:

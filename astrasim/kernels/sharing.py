@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import logging
 import os
 import sys
 import threading
@@ -20,6 +21,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .lanes import intrinsic, types
+
+log = logging.getLogger("astrasim")
 
 _LINE = 8
 """Numbers apart, so that no two counters lie in one line of memory."""
@@ -68,9 +71,15 @@ SHARED_FROM = 8192
 
 def has_second_core() -> bool:
     """Whether this process may use more than one core."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0)) > 1
-    return (os.cpu_count() or 1) > 1
+    return len(_cores()) > 1
+
+
+def _cores() -> set[int]:
+    """Those that the calling thread may use."""
+    try:
+        return os.sched_getaffinity(0)
+    except (AttributeError, OSError):  # not Linux; or a container that does not tell
+        return set(range(os.cpu_count() or 1))
 
 
 def together(kernel: Callable[..., Any], *arguments: Any) -> None:
@@ -78,40 +87,56 @@ def together(kernel: Callable[..., Any], *arguments: Any) -> None:
 
     If the other comes too late it finds nothing left to do.
     """
-    _other().run(kernel, arguments)
+    job = _other().begin(kernel, arguments)
     kernel(*arguments)
-
-
-@functools.cache
-def _other() -> _Other:
-    return _Other()
+    job.clear()
 
 
 class _Other:
     """The other thread: one a process, started when it is first needed, and it never ends."""
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]] = SimpleQueue()
+        self._jobs: SimpleQueue[list[Any]] = SimpleQueue()
         thread = threading.Thread(target=self._work, name="astrasim kernels", daemon=True)
         thread.start()
         self._id = thread.native_id
         self._current_core = getattr(ctypes.CDLL(None), "sched_getcpu", None) if sys.platform == "linux" else None
-        self._cores = os.sched_getaffinity(0) if self._current_core else set()
         self._kept_off = -1
 
-    def run(self, kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        if self._current_core and (core := self._current_core()) != self._kept_off and self._id:
-            # Woken where the game's thread runs, it would take a block and stand still with it, until the game's thread
-            # has waited for it for a whole slice of time.
-            self._kept_off = core
-            try:
-                os.sched_setaffinity(self._id, self._cores - {core} or self._cores)
-            except OSError:  # some containers forbid it
-                self._current_core = None
-        self._jobs.put((kernel, arguments))
+    def begin(self, kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Any]:
+        """Offer a job. Whoever empties the list that is returned takes it back, if it was not begun."""
+        if self._current_core and self._id and (core := self._current_core()) != self._kept_off:
+            self._keep_off(core)
+        job = [(kernel, arguments)]
+        self._jobs.put(job)
+        return job
+
+    def _keep_off(self, core: int) -> None:
+        """Woken where the game's thread runs, it would take a block and stand still with it, until the game's thread
+        has waited for it for a whole slice of time."""
+        assert self._id
+        self._kept_off = core
+        others = _cores() - {core}
+        try:
+            if others:
+                os.sched_setaffinity(self._id, others)
+        except OSError:  # some containers forbid it
+            self._current_core = None
 
     def _work(self) -> None:
         while True:
-            kernel, arguments = self._jobs.get()
-            kernel(*arguments)
+            job = self._jobs.get()
+            try:
+                kernel, arguments = job.pop()
+            except IndexError:  # too late
+                continue
+            try:
+                kernel(*arguments)
+            except Exception:  # the tables grew under a job that was begun too late: the game's thread has done it all
+                log.debug("a kernel's second thread", exc_info=True)
             del kernel, arguments  # or a table would live until the next job
+
+
+_other = functools.cache(_Other)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_other.cache_clear)  # the child has no such thread

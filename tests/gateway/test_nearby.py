@@ -129,6 +129,20 @@ def test_while_it_is_being_built_nothing_is_missed() -> None:
 
 
 @needs_hnswlib
+@pytest.mark.parametrize("goes", [False, True])
+def test_what_comes_or_goes_first_after_it_was_built_is_not_lost(goes: bool) -> None:
+    rng = np.random.default_rng(5)
+    neighbours = filled(rng.random((1000, 4)).astype(np.float32), np.zeros(1000, np.int64), large=1000)
+    building = neighbours._building
+    assert building is not None and building.done.wait(60)
+    if goes:
+        neighbours.remove(7)
+    neighbours.add(np.array([5000]), point(5, 5, 5, 5), np.array([0]))
+    assert neighbours.find(point(5, 5, 5, 5), 0.1) == [Near(5000, 0.0)] and neighbours.has_index
+    assert len(neighbours) == 1001 - goes
+
+
+@needs_hnswlib
 def test_after_much_coming_and_going_it_is_built_anew() -> None:
     rng = np.random.default_rng(4)
     neighbours = filled(rng.random((1000, 4)).astype(np.float32), np.zeros(1000, np.int64), large=1000)

@@ -12,25 +12,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from astrasim import Settings
 from astrasim.gateway.keeping import Keeping
 from astrasim.gateway.recall import Level, Recall
-from astrasim.gateway.recalled import Look, Memory, Recalled
+from astrasim.gateway.recalled import Look, Memory, Recalled, answer_looks
 from tests.gateway.conftest import MEADOW, Game, grazer
 from tests.gateway.test_store import FIELDS, FLEE, REST, hare
 
 Play = Callable[..., Game]
+NEAR = Keeping(near_bound=0.08)
 
 
 def vector(*values: float) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.array(values, np.float32)
 
 
+def memory_of(game: Any) -> Memory:
+    memory = game.gateway.memory
+    assert isinstance(memory, Memory)
+    return memory
+
+
 def look(game: Game, *looks: Look) -> list[Recalled]:
-    assert game.gateway.memory.look(looks)
+    assert memory_of(game).look(looks)
     found: list[Recalled] = []
 
     def come() -> bool:
-        found.extend(game.gateway.memory.found())
+        found.extend(memory_of(game).found())
         return len(found) >= len(looks)
 
     game.until(come)
@@ -38,7 +46,7 @@ def look(game: Game, *looks: Look) -> list[Recalled]:
 
 
 def test_what_the_model_said_is_remembered_exactly_and_nearly(play_a_game: Play) -> None:
-    game = play_a_game("situation").up()
+    game = play_a_game("situation", keeping=Keeping(near_bound=0.08)).up()
     assert look(game, Look(1, 5, vector(0.9, 0.9))) == [Recalled(1, 5, 0, None, None)]
     game.ask(1, key=5)
     steps = game.answer(1).steps
@@ -54,7 +62,7 @@ def test_it_is_there_in_the_next_run_if_there_is_a_file(play_a_game: Play, tmp_p
     game.ask(1, key=5)
     steps = game.answer(1).steps
     look(game, Look(1, 5, None))
-    game.until(lambda: game.gateway.memory.statistics.entries == 1)  # a second later, so it is saved too
+    game.until(lambda: memory_of(game).statistics.entries == 1)  # a second later, so it is saved too
     game.gateway.close()
     again = play_a_game("situation", keeping=keeping).up()
     assert look(again, Look(1, 5, None))[0].steps == steps
@@ -70,25 +78,25 @@ def test_a_file_that_cannot_be_used_is_told_and_the_game_goes_on(play_a_game: Pl
 
 
 def test_a_scope_that_nobody_declared_and_a_vector_that_makes_no_sense_harm_nobody(play_a_game: Play) -> None:
-    game = play_a_game("situation").up()
+    game = play_a_game("situation", keeping=NEAR).up()
     game.ask(1, key=5)
     game.answer(1)
     found = look(game, Look(99, 5, None), Look(1, 5, vector(np.nan, 1.0)), Look(1, 4, vector(1.0)))
     assert [each.steps is not None for each in found] == [False, True, False]
-    game.gateway.memory.used([(99, 1), (1, 77)])
-    game.gateway.memory.retire([(99, 1), (1, 5)])
+    memory_of(game).used([(99, 1), (1, 77)])
+    memory_of(game).retire([(99, 1), (1, 5)])
     assert look(game, Look(1, 5, None)) == [Recalled(1, 5, 0, None, None)]
 
 
 def test_before_it_is_ready_nothing_is_looked_up(play_a_game: Play) -> None:
-    assert not play_a_game("situation").gateway.memory.look([Look(1, 5, None)])
+    assert not memory_of(play_a_game("situation", keeping=NEAR)).look([Look(1, 5, None)])
 
 
 # Without the process
 
 
 def recall(**rules: Any) -> Recall:
-    memory = Recall(FIELDS, Keeping(**rules))
+    memory = Recall(FIELDS, Keeping(**({"near_bound": 0.08, "orders": True} | rules)))
     memory.declare(1, hare())
     return memory
 
@@ -118,6 +126,11 @@ def test_orders_are_not_shared_where_that_is_switched_off() -> None:
     memory.declare(3, hare("guard the hill"))
     memory.answered(2, key(3), REST)
     assert memory.look(3, key(3), None) is None
+
+
+def test_a_game_that_asks_for_nothing_gets_no_plan_of_another_situation_or_order() -> None:
+    assert (Settings().near_bound, Settings().share_orders) == (None, False)
+    assert (Keeping().near_bound, Keeping().orders) == (None, False)
 
 
 def test_no_near_look_ups_where_there_is_no_bound() -> None:
@@ -168,6 +181,15 @@ def test_use_in_the_game_keeps_a_plan() -> None:
     assert [memory.look(1, key(hunger), None) is not None for hunger in (1, 2, 3)] == [True, False, True]
 
 
+def test_a_mistake_of_ours_is_a_miss_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = recall()
+    memory.answered(1, key(3), FLEE)
+    monkeypatch.setattr(memory.store, "near", lambda *_: {}["a ghost"])
+    message = {"q": [[1, key(4), 0], [1, key(3), 0]], "v": ""}
+    assert answer_looks(memory, message) == [[1, key(4)], [1, key(3), Level.EXACT, FLEE, None]]
+    assert "a mistake in the plan cache" in memory.notes.get_nowait()
+
+
 # Against a gateway gone mad
 
 json = st.recursive(
@@ -196,7 +218,7 @@ def test_answers_that_make_no_sense_are_thrown_away(answer: Any) -> None:
 
 
 def test_scopes_are_told_before_what_is_asked_about_them(play_a_game: Play) -> None:
-    game = play_a_game("situation").up()
+    game = play_a_game("situation", keeping=NEAR).up()
     game.gateway.declare_scope(2, grazer("another"))
     assert look(game, Look(2, 5, None)) == [Recalled(2, 5, 0, None, None)]
     game.ask(1, scope_id=2, key=5)

@@ -56,6 +56,21 @@ def test_it_goes_on_where_another_run_was() -> None:
     assert again.verdict() == truth.verdict() and again.verdict(1.0) == truth.verdict(1.0)
 
 
+@given(st.floats(0, 100), st.lists(st.tuples(st.floats(0, 2), st.booleans()), max_size=200))
+def test_from_any_bound_and_with_any_samples_it_comes_to_an_end(bound: float, samples: list[tuple[float, bool]]) -> None:
+    truth = Truth(bound)
+    for distance, agreed in samples:
+        truth.add(distance, agreed)
+    assert 0 <= truth.bound <= max(bound, WIDEST)
+
+
+def test_with_a_bound_of_zero_the_twentieth_sample_does_not_go_on_for_ever() -> None:
+    truth = Truth(0.0)
+    for _ in range(100):
+        truth.add(0.0, True)
+    assert truth.verdict().samples == 100
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=500))
 def test_the_bound_stays_within_its_limits(samples: list[tuple[float, bool]]) -> None:
     truth = Truth()
