@@ -88,6 +88,12 @@ class Recall:
         self.store.fill(loaded.plans)
         for role, state in loaded.truth.items():
             self._truth_of(role).restore(state)
+        if len(self.store) < len(loaded.plans):
+            old = f" and none older than cache_ttl_s={self._keeping.ttl_s:g}" if self._keeping.ttl_s is not None else ""
+            self._tell(
+                f"{len(self.store)} of {len(loaded.plans)} plans loaded: cache_plans={self._keeping.entries} at most"
+                f"{old}; the others stay in {disk.file}"
+            )
         if loaded.damaged:
             self._tell(f"{loaded.damaged} entries of {disk.file} made no sense and were passed over")
         disk.start(self.store.scopes)

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astrasim import Settings
+from astrasim.gateway.disk import Disk
 from astrasim.gateway.keeping import Keeping
 from astrasim.gateway.recall import Level, Recall
 from astrasim.gateway.recalled import Look, Memory, Recalled, answer_looks
+from astrasim.gateway.store import Store
 from tests.gateway.conftest import MEADOW, Game, grazer
 from tests.gateway.test_store import FIELDS, FLEE, REST, hare
 
@@ -172,6 +174,21 @@ def test_use_in_the_game_keeps_a_plan() -> None:
     memory.used(1, key(1))
     memory.answered(1, key(3), FLEE)
     assert [memory.look(1, key(hunger), None) is not None for hunger in (1, 2, 3)] == [True, False, True]
+
+
+@pytest.mark.parametrize(("rules", "said"), [({"entries": 2}, "2 of 3 plans loaded: cache_plans=2"), ({"ttl_s": 0}, "0 of 3")])
+def test_plans_that_are_not_loaded_are_told(tmp_path: Path, rules: dict[str, int], said: str) -> None:
+    file = tmp_path / "plans"
+    store, disk = Store(FIELDS, Keeping()), Disk(file, "", FIELDS)
+    disk.scopes, store.saver = store.scopes, disk
+    for hunger in range(3):
+        store.put(store.intern(hare()), key(hunger), np.zeros(3, np.float32), FLEE)
+    disk.save()
+    disk.close()
+    memory = recall(file=file, **rules)
+    memory.open()
+    note = memory.notes.get_nowait()
+    assert said in note and f"the others stay in {file}" in note
 
 
 def test_a_mistake_of_ours_is_a_miss_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
