@@ -45,7 +45,8 @@ def measure(given: list[dict[str, str]], embedder: Embedder) -> dict[str, dict[s
 def main() -> None:
     parser = argparse.ArgumentParser(description="Orders that share plans, and should or should not.")
     parser.add_argument(
-        "--set", choices=["report", "tune", "review"], default="report", help="the pairs to report, those to tune on, or "
+        "--set", choices=["report", "tune", "review"], default="report",
+        help="the pairs to report, those to tune on, or "
         "those written after a review: the same words about another one",
     )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="name the pairs that are judged wrongly")

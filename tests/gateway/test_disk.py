@@ -122,7 +122,8 @@ def test_cleared_beside_a_running_game_no_plan_comes_to_another_scope(tmp_path: 
     put(running, 3)
     save(running)
     again = saved(file)
-    assert {(again.scopes[kept.scope].order, kept.key, kept.steps) for kept in again} == {("run", 2, REST), ("", 3, FLEE)}
+    found = {(again.scopes[kept.scope].order, kept.key, kept.steps) for kept in again}
+    assert found == {("run", 2, REST), ("", 3, FLEE)}
 
 
 def test_what_was_cleared_and_made_for_another_domain_is_not_written_to(tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_what_was_cleared_and_made_for_another_domain_is_not_written_to(tmp_path
     woods = FIELDS.model_copy(update={"domain": "woods"})
     Disk(tmp_path / "plans", "level 2", woods).close()
     put(running, 1)
-    with pytest.raises(CacheRefused, match="this is 'fields'.*astrasim cache clear .* --namespace 'level 2'"):
+    with pytest.raises(CacheRefused, match=r"this is 'fields'.*astrasim cache clear .* --namespace 'level 2'"):
         save(running)
     with pytest.raises(CacheRefused, match="made for the domain 'woods'"):
         saved(tmp_path / "plans", "level 2")

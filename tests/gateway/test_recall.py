@@ -199,7 +199,9 @@ def test_use_in_the_game_keeps_a_plan() -> None:
     assert [memory.look(1, key(hunger), None) is not None for hunger in (1, 2, 3)] == [True, False, True]
 
 
-@pytest.mark.parametrize(("rules", "said"), [({"entries": 2}, "2 of 3 plans loaded: cache_plans=2"), ({"ttl_s": 0}, "0 of 3")])
+@pytest.mark.parametrize(
+    ("rules", "said"), [({"entries": 2}, "2 of 3 plans loaded: cache_plans=2"), ({"ttl_s": 0}, "0 of 3")]
+)
 def test_plans_that_are_not_loaded_are_told(tmp_path: Path, rules: dict[str, int], said: str) -> None:
     file = tmp_path / "plans"
     store, disk = Store(FIELDS, Keeping()), Disk(file, "", FIELDS)
@@ -217,7 +219,8 @@ def test_plans_that_are_not_loaded_are_told(tmp_path: Path, rules: dict[str, int
 def test_a_mistake_of_ours_is_a_miss_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = recall()
     memory.answered(1, key(3), FLEE)
-    monkeypatch.setattr(memory.store, "near", lambda *_: {}["a ghost"])
+    ghosts: dict[str, int] = {}
+    monkeypatch.setattr(memory.store, "near", lambda *_: ghosts["a ghost"])
     message = {"q": [[1, key(4), 0], [1, key(3), 0]], "v": ""}
     assert answer_looks(memory, message) == [[1, key(4)], [1, key(3), Level.EXACT, FLEE, None]]
     assert "a mistake in the plan cache" in memory.notes.get_nowait()
