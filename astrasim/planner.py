@@ -233,7 +233,6 @@ class Planner:
                 self._give_up(request, RequestState.CANCELLED, "unwanted", turn.now_ms)
         self.cache.crowd_out(turn.now_ms)
         self._has_heroes = None
-        self.recalling.earn(turn.now_s, self._policy.requests_per_second)
         while (least_tier := self._least_tier(turn)) < NOBODY:
             entry = self.recalling.examine() if not least_tier else -1
             if entry < 0:
@@ -249,6 +248,8 @@ class Planner:
             elif not self._ask(entry, options):
                 self.cache.put_back(entry)
                 return
+            else:
+                self.recalling.earn()
             self.budget.spend("send")
             if not self.budget.left("send"):
                 return

@@ -49,7 +49,7 @@ class Recalling:
         self.memory: Memory | None = None
         self._compiled, self._cache, self._plans, self._handing, self._fit = compiled, cache, plans, handing, fit
         self._declare = declare
-        self._shadow_share, self._credit, self._earned_s = shadow_share, 0.0, 0.0
+        self._shadow_share, self._credit = shadow_share, 0.0
         self._rng = np.random.default_rng(seed)
         self._lent: deque[tuple[int, int, int]] = deque(maxlen=_EXAMINED)
         self._sent: dict[tuple[int, int], int] = {}
@@ -118,14 +118,13 @@ class Recalling:
         )  # fmt: skip
         return vectors, widths
 
-    def earn(self, now_s: float, requests_per_second: float) -> None:
-        """Time has passed: a share of the requests that may go out in it is for looking into what was lent."""
-        more = self._shadow_share * requests_per_second * (now_s - self._earned_s)
-        self._credit, self._earned_s = min(self._credit + more, 2.0), now_s
+    def earn(self) -> None:
+        """A request went out: a share of those is for looking into what was lent."""
+        self._credit = min(self._credit + self._shadow_share, 2.0)
 
     def examine(self) -> int:
         """An entry with the plan of another situation that is to be asked about all the same, or -1."""
-        if self._credit < 1.0:
+        if self._credit < 1.0 - 1e-9:  # ten times 0.1 is a little less than 1
             return -1
         entries = self._cache.entries
         while self._lent:

@@ -1,6 +1,6 @@
 """How many orders that mean the same share plans, and how many that only sound alike.
 
-    python -m astrasim.perf.intents [--tuning] [--list] [--json FILE]
+    python -m astrasim.perf.intents [--set report|tune|review] [--list] [--json FILE]
 
 The pairs of ``orders_labelled.json``: paraphrases, which should share, and traps (negation, reversal, other object,
 other direction, condition, other person), which must not. Beside the way that ships: MiniLM's cosine alone.
@@ -26,7 +26,7 @@ COSINES = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 
 
 def pairs(half: str) -> list[dict[str, str]]:
-    """The pairs of one half, ``tune`` or ``report``: ``kind``, ``a``, ``b``."""
+    """The pairs of one set, ``tune``, ``report`` or ``review``: ``kind``, ``a``, ``b``."""
     told = json.loads(resources.files(__package__).joinpath("orders_labelled.json").read_text(encoding="utf-8"))
     return [pair for pair in told["pairs"] if pair["set"] == half]
 
@@ -44,15 +44,19 @@ def measure(given: list[dict[str, str]], embedder: Embedder) -> dict[str, dict[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Orders that share plans, and should or should not.")
-    parser.add_argument("--tuning", action="store_true", help="the half to tune on, not the one to report")
+    parser.add_argument(
+        "--set", choices=["report", "tune", "review"], default="report",
+        help="the pairs to report, those to tune on, or "
+        "those written after a review: the same words about another one",
+    )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="name the pairs that are judged wrongly")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     console = Console()
-    given = pairs("tune" if options.tuning else "report")
+    given = pairs(options.set)
     shared = measure(given, Embedder())
     kinds = list(dict.fromkeys(pair["kind"] for pair in given))
-    table = Table(title=f"shares, of {len(given)} pairs to {'tune on' if options.tuning else 'report'}")
+    table = Table(title=f"shares, of {len(given)} pairs of the set {options.set!r}")
     table.add_column("way")
     for kind in (*kinds, "all traps", "95% (Wilson)"):
         table.add_column(kind, justify="right")

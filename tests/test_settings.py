@@ -181,5 +181,5 @@ def test_near_look_ups_can_be_switched_off_from_a_file_and_from_the_environment(
     monkeypatch.delenv("ASTRASIM_NEAR_BOUND")
     (tmp_path / "astrasim.toml").write_text(f'near_bound = "{word}"\n')
     assert Settings().near_bound is None
-    with pytest.raises(SettingsError, match="near_bound=0: .*it must be above 0 and at most 100"):
+    with pytest.raises(SettingsError, match=r"near_bound=0: .*it must be above 0 and at most 100"):
         Settings(near_bound=0)

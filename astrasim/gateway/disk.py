@@ -11,6 +11,8 @@ is refused, because its keys and steps would mean something else.
 from __future__ import annotations
 
 import json
+import secrets
+import shlex
 import sqlite3
 import threading
 import time
@@ -22,7 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import ValidationError
 
-from ..reader import Steps
+from ..errors import PlanRejected
+from ..reader import Steps, check_step
 from ..vocabulary import Scope, Vocabulary
 from .keeping import EMBEDDER, CacheRefused, difference, fingerprint
 from .messages import read_steps
@@ -72,10 +75,12 @@ class Disk:
         self.scopes: list[Scope] = []
         """The store's, by number; it may grow."""
         self._ids: dict[int, int] = {}
+        self._embedder, self._generation = embedder, ""
         with refusing(file):
             self._connection = connect(file)
             self._connection.executescript(_TABLES)
-            self._check(embedder)
+            with self._connection:
+                self._check()
 
     def load(self, intern: Callable[[Scope], int]) -> Loaded:
         """All of the namespace. ``intern`` gives a scope the number that it has in the store from now on.
@@ -113,6 +118,7 @@ class Disk:
 
         Raises:
             sqlite3.Error: it could not be written; nothing is lost.
+            CacheRefused: the file was cleared, and then made for something else.
         """
         with self._lock:
             changes, self._changes = self._changes, {}
@@ -121,6 +127,8 @@ class Disk:
             return
         try:
             with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._check()
                 self._write(changes, truth)
         except BaseException:
             self._ids.clear()  # rows made in the transaction are gone again
@@ -138,7 +146,7 @@ class Disk:
             try:
                 self.save()
                 self.trouble = ""
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, CacheRefused) as error:
                 self.trouble = f"plans are not being saved to {self.file} ({error}); the game goes on without"
                 time.sleep(RETRY_S)
 
@@ -171,32 +179,38 @@ class Disk:
     def _tell_about(self, name: str, value: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?, ?)", (self._namespace, name, value))
 
-    def _check(self, embedder: str) -> None:
+    def _check(self) -> None:
+        """Whether the namespace is still the one that we know, in the transaction that is open. One that was cleared
+        meanwhile is made anew, with other numbers for its scopes."""
         about = about_namespace(self._connection, self._namespace)
+        if self._generation and about.get("generation") == self._generation:
+            return
+        self._ids.clear()
         ours = {
-            "version": VERSION, "fingerprint": fingerprint(self._vocabulary), "embedder": embedder,
+            "version": VERSION, "fingerprint": fingerprint(self._vocabulary), "embedder": self._embedder,
             "width": str(len(self._vocabulary.features)),
         }  # fmt: skip
         if not about:
-            with self._connection:
-                for name, value in ours.items():
-                    self._tell_about(name, value)
-                self._tell_about("vocabulary", self._vocabulary.model_dump_json())
-            return
+            about = {**ours, "vocabulary": self._vocabulary.model_dump_json()}
+            for name, value in about.items():
+                self._tell_about(name, value)
         wrong = ""
         if about.get("version") != VERSION:
             wrong = f"it is of version {about.get('version')} of the file's form, and this AstraSim writes {VERSION}"
-        elif about.get("embedder") != embedder:
-            wrong = f"its orders were compared by the embedder {about.get('embedder')!r}, and here it is {embedder!r}"
+        elif about.get("embedder") != self._embedder:
+            wrong = f"its orders were compared by another embedder ({about.get('embedder')!r}, not {self._embedder!r})"
         elif about.get("width") != ours["width"]:
             wrong = f"its vectors have {about.get('width')} features, and here there are {ours['width']}"
         elif about.get("fingerprint") != ours["fingerprint"]:
             wrong = difference(Vocabulary.model_validate_json(about["vocabulary"]), self._vocabulary)
         if wrong:
+            which = f" --namespace {shlex.quote(self._namespace)}" if self._namespace else ""
             raise CacheRefused(
                 f"the plans in {self.file}{named(self._namespace)} cannot be used: {wrong}. Use another file or "
-                f"cache_namespace, or forget them: astrasim cache clear {self.file}"
+                f"cache_namespace, or forget them: astrasim cache clear {shlex.quote(str(self.file))}{which}"
             )
+        self._generation = about.get("generation") or secrets.token_hex(8)
+        self._tell_about("generation", self._generation)
 
     def _load(self, intern: Callable[[Scope], int]) -> Loaded:
         run, words = self._connection.execute, self._vocabulary
@@ -213,20 +227,23 @@ class Disk:
             self._ids[number_of[id_][0]] = id_
             scopes.append(scope)
         width = {kind: 4 * len(words.packing(kind)) for kind in words.kinds}
-        steps_of: dict[str, Steps | None] = {}
+        steps_of: dict[tuple[int, str], Steps | None] = {}
         plans = []
         rows = run(
             "SELECT plans.scope, key, vector, steps, born_s, used_s, uses FROM plans "
             "JOIN scopes ON scopes.id = plans.scope WHERE namespace = ? ORDER BY used_s", (self._namespace,),
         )  # fmt: skip
         for id_, key, vector, text, born_s, used_s, uses in rows:
-            if text not in steps_of:
-                steps_of[text] = _steps(text, words)
-            steps = steps_of[text]
-            if id_ not in number_of or steps is None:
+            if id_ not in number_of:
                 damaged += 1
                 continue
             number, scope = number_of[id_]
+            if (id_, text) not in steps_of:
+                steps_of[id_, text] = _steps(text, words, scope)
+            steps = steps_of[id_, text]
+            if steps is None:
+                damaged += 1
+                continue
             whole = isinstance(vector, bytes) and len(vector) == width[scope.kind]
             if whole and isinstance(key, int) and 0 <= key < words.key_space(scope.kind):
                 plans.append(Kept(number, key, np.frombuffer(vector, np.float32), steps, born_s, used_s, uses))
@@ -263,8 +280,12 @@ def named(namespace: str) -> str:
     return f", namespace {namespace!r}," if namespace else ""
 
 
-def _steps(text: str, words: Vocabulary) -> Steps | None:
+def _steps(text: str, words: Vocabulary, scope: Scope) -> Steps | None:
+    """What a plan's row holds, or None if it makes no sense, or none to those in this scope."""
     try:
-        return read_steps(json.loads(text), words)
-    except (ValueError, RecursionError):
+        steps = read_steps(json.loads(text), words)
+        for action, target, seconds in steps or ():
+            check_step(words.actions[action].name, words.targets[target], seconds, words, scope)
+    except (ValueError, TypeError, RecursionError, PlanRejected):
         return None
+    return steps

@@ -1,9 +1,10 @@
 """Whether two orders mean the same, so that a plan made for the one will do for the other.
 
 An embedding alone will not do: to MiniLM "open the gate" and "close the gate" are more alike than "hold the bridge" and
-"guard that crossing". So an order is taken apart first, into what is done, to what, by or for whom, which way, on what
-condition, and how many words of it negate (:class:`Frame`). All of that must be equal. Only where what is done stands
-in no list of ours does the embedding decide, about two orders that are equal otherwise. An order in another language
+"guard that crossing". So an order is taken apart first, into what is done and all else that counts, in its order: to
+what, by or for whom, which way, on what condition, and what negates (:class:`Frame`). All of that must be equal: the
+same words about another one mean something else. Only where what is done stands in no list of ours does the embedding
+decide, about two orders that are equal otherwise. An order in another language
 has few words that we know, so hardly more than the same words in the same order share; that is safe.
 """
 
@@ -28,21 +29,22 @@ def _inverse(lists: dict[str, str]) -> dict[str, str]:
 
 
 _PERSONS, _CONDITIONS, _SYNONYMS = map(_inverse, (order_words.PERSONS, order_words.CONDITIONS, NOUNS))
-_NEGATIONS, _DIRECTIONS, _EMPTY = (
-    frozenset(words.split()) for words in (order_words.NEGATIONS, order_words.DIRECTIONS, order_words.EMPTY)
-)
-_MARKERS = _PERSONS.keys() | _DIRECTIONS | _CONDITIONS.keys()
+_NEGATIONS, _EMPTY, _NOT, _ENDING, _BETWEEN = (
+    frozenset(words.split())
+    for words in (
+        order_words.NEGATIONS, order_words.EMPTY, order_words.NOT, order_words.ENDING, order_words.BETWEEN
+    )
+)  # fmt: skip
+_VERB, _PAUSE = "*", ","
 
 
 class Frame(NamedTuple):
-    """An order, taken apart. ``verb``: a name of ``VERBS``, or a word that is not known, with a ``?`` before it."""
+    """An order, taken apart. ``verb``: a name of ``VERBS``, or a word that is not known, with a ``?`` before it.
+    ``rest``: all other words that count, in their order, ``*`` where the verb stands; of words that mean the same, one
+    stands for all."""
 
     verb: str
-    objects: tuple[str, ...]
-    persons: tuple[str, ...]
-    directions: tuple[str, ...]
-    conditions: tuple[str, ...]
-    negations: int
+    rest: tuple[str, ...]
 
 
 def same_intent(one: str, other: str, cosine: Callable[[str, str], float]) -> bool:
@@ -54,7 +56,7 @@ def same_intent(one: str, other: str, cosine: Callable[[str, str], float]) -> bo
     if one == other:
         return True
     a, b = frame(one), frame(other)
-    if a[1:] != b[1:]:
+    if a.rest != b.rest:
         return False
     if a.verb.startswith("?") or b.verb.startswith("?"):
         return cosine(one, other) >= ALIKE
@@ -66,28 +68,38 @@ def frame(order: str) -> Frame:
     """``order`` taken apart."""
     words = _words(order)
     verb, negated, used = _find_verb(words)
-    left = [_SYNONYMS.get(word, word) for at, word in enumerate(words) if at not in used]
-    return Frame(
-        verb=verb,
-        objects=tuple(w for w in left if not (w in _EMPTY or w in _NEGATIONS or w in _MARKERS)),
-        persons=tuple(_PERSONS[w] for w in left if w in _PERSONS),
-        directions=tuple(w for w in left if w in _DIRECTIONS),
-        conditions=tuple(_CONDITIONS[w] for w in left if w in _CONDITIONS),
-        negations=negated + sum(w in _NEGATIONS for w in left),
-    )
+    rest: list[str] = []
+    for at, word in enumerate(words):
+        if at in used:
+            if at == min(used):
+                rest += ["not", _VERB] if negated else [_VERB]
+        elif word in _ENDING:
+            rest.append(word if _is_told_to_end(words[at + 1 :]) else "not")
+        elif word in _NOT:
+            rest.append(f"{word}!" if words[at + 1 : at + 2] == [_PAUSE] else "not")
+        elif word in _BETWEEN and rest and rest[-1] != _VERB and _VERB in rest:
+            rest.append(word)
+        elif not (word == _PAUSE or word in _EMPTY):
+            rest.append(_PERSONS.get(word) or _CONDITIONS.get(word) or _SYNONYMS.get(word, word))
+    return Frame(verb, tuple(rest))
 
+
+def _is_told_to_end(after: list[str]) -> bool:
+    """Whether "stop" is an order of its own: "stop, attack" or "stop attack it", not "stop attacking"."""
+    return not after or after[0] == _PAUSE or after[0] in _phrases()
 
 
 def _words(order: str) -> list[str]:
-    words = re.findall(r"\w+(?:'\w+)?", order.lower().replace("’", "'"))
+    words = re.findall(r"\w+(?:'\w+)?|[,.;:!]", order.lower().replace("’", "'"))
+    words = [_PAUSE if word in ".;:!" else word for word in words]
     expanded = " ".join(SHORT.get(word, word.removesuffix("'s")) for word in words)
     for phrase, noun in _long_nouns():
         expanded = re.sub(rf"\b{phrase}\b", noun, expanded)
     return expanded.split()
 
 
-def _find_verb(words: list[str]) -> tuple[str, int, set[int]]:
-    """What is done, how often it is negated by its phrase, and which words say so."""
+def _find_verb(words: list[str]) -> tuple[str, bool, set[int]]:
+    """What is done, whether its phrase negates it, and which words say so."""
     best: tuple[tuple[int, int, int], str, set[int]] | None = None
     for start, word in enumerate(words):
         for phrase, name in _phrases().get(_stem(word), ()):
@@ -97,12 +109,12 @@ def _find_verb(words: list[str]) -> tuple[str, int, set[int]]:
                 rank = telling, len(places), -places[-1]
                 if best is None or rank > best[0]:
                     best = rank, name, set(places)
-        if not (word in _EMPTY or word in _NEGATIONS or word in _PERSONS):
+        if not (word == _PAUSE or word in _EMPTY or word in _NEGATIONS or word in _PERSONS):
             if best is None:
-                return f"?{_stem(word)}", 0, {start}
+                return f"?{_stem(word)}", False, {start}
             break
     if best is None:
-        return "?", 0, set()
+        return "?", False, set()
     return best[1].removeprefix("!"), best[1].startswith("!"), best[2]
 
 
@@ -111,8 +123,8 @@ def _match(phrase: tuple[str, ...], words: list[str], start: int) -> list[int]:
     places = [start]
     for wanted in phrase[1:]:
         window = range(places[-1] + 1, min(places[-1] + 2 + _GAP, len(words)))
-        at = next((at for at in window if words[at] == wanted), None)
-        if at is None:
+        at = next((at for at in window if words[at] in (wanted, _PAUSE)), None)
+        if at is None or words[at] == _PAUSE:  # "hold, fire" is not "hold fire"
             return []
         places.append(at)
     return places

@@ -102,6 +102,15 @@ NEGATIONS = (
     "nothing quit refuse stop unless without"
 )
 
+NOT = "avoid never no not refuse"
+"""Of these, those that say the same: not to do what follows."""
+
+ENDING = "cease quit stop"
+"""And those that do so before a verb's -ing; otherwise they are orders of their own."""
+
+BETWEEN = "at by for of on to"
+"""Small words that change nothing right after the verb, and much between two things."""
+
 PERSONS = {
     "me": "i me my mine myself",
     "us": "we us our ours",
@@ -111,12 +120,6 @@ PERSONS = {
     "them": "they them their",
     "all": "everyone everybody all",
 }  # fmt: skip
-
-DIRECTIONS = (
-    "above across against around back backward behind below between down downhill downstream east far faster "
-    "forward from front in inside into left near north off other out outside over past right side slower south this "
-    "through towards under up uphill upstream west with"
-)
 
 CONDITIONS = {
     "if": "if when whenever",

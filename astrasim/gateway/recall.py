@@ -36,6 +36,8 @@ from .truth import WIDEST, Truth
 from .vectors import centre
 
 Vector = NDArray[np.float32]
+RETIRED_S = 300.0
+"""So long after a plan failed in a situation, that situation gets none from another one."""
 _REMEMBERED = 16_384
 _TIMES = 512
 _MISTAKES = 20
@@ -65,6 +67,7 @@ class Recall:
         self._beyond: OrderedDict[tuple[int, int], tuple[Level, float, Kept]] = OrderedDict()
         self._lent: OrderedDict[tuple[int, int], tuple[Level, float, Kept]] = OrderedDict()
         self._wanted: OrderedDict[tuple[int, int], int] = OrderedDict()
+        self._retired: OrderedDict[tuple[int, int], float] = OrderedDict()
         self._kin: dict[int, list[int]] = {}
         self._families: dict[Scope, list[int]] = {}
         self._compared = 0
@@ -88,6 +91,12 @@ class Recall:
         self.store.fill(loaded.plans)
         for role, state in loaded.truth.items():
             self._truth_of(role).restore(state)
+        if len(self.store) < len(loaded.plans):
+            old = f" and none older than cache_ttl_s={self._keeping.ttl_s:g}" if self._keeping.ttl_s is not None else ""
+            self._tell(
+                f"{len(self.store)} of {len(loaded.plans)} plans loaded: cache_plans={self._keeping.entries} at most"
+                f"{old}; the others stay in {disk.file}"
+            )
         if loaded.damaged:
             self._tell(f"{loaded.damaged} entries of {disk.file} made no sense and were passed over")
         disk.start(self.store.scopes)
@@ -147,6 +156,8 @@ class Recall:
         kept = self.store.get(scope, key)
         if kept is not None:
             return Level.EXACT, Found(kept, 0.0)
+        if time.monotonic() < self._retired.get((scope, key), 0.0):
+            return Level.EXACT, None  # one of another situation failed, and the next would be hardly better: ask
         role, bound = self.store.scopes[scope].role, self._bound(scope)
         if bound is not None and (found := self.store.near(scope, key, there, max(bound, WIDEST))) is not None:
             if found.distance <= bound:
@@ -186,6 +197,7 @@ class Recall:
         lent = self._lent.pop((scope, key), beyond)
         if lent is not None:
             self._judge(scope, lent, steps)
+        self._retired.pop((scope, key), None)
         there = self._asked.pop((scope, key), None)
         if there is None:
             there = centre(self._vocabulary, self.store.scopes[scope].kind, key)
@@ -213,13 +225,13 @@ class Recall:
             self.store.use(kept)
 
     def retire(self, scope_id: int, key: int) -> None:
-        """The steps of the plan that was given for this situation keep failing."""
+        """The steps of the plan that was given for this situation keep failing. That of another situation stays: there
+        it may be right."""
         scope = self._scope_of[scope_id]
-        lent = self._lent.pop((scope, key), None)
+        self._lent.pop((scope, key), None)
         self.counts["retired"] += 1
         self.store.drop(scope, key)
-        if lent is not None:
-            self.store.drop(lent[2].scope, lent[2].key)
+        _remember(self._retired, (scope, key), time.monotonic() + RETIRED_S)
 
     # Orders
 

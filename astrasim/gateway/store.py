@@ -117,17 +117,10 @@ class Store:
             self.saver.put(kept)
 
     def fill(self, many: Sequence[Kept]) -> None:
-        """Take what was saved, the least recently used first; what is too old or too much is left out (and dropped)."""
+        """Take what was saved, the least recently used first. What is too old or too much is left out, and stays where
+        it was saved: another run may have other limits."""
         alive = [kept for kept in many if not self._is_over(kept)]
-        taken = alive[max(0, len(alive) - self._keeping.entries) :]
-        self.expiries += len(many) - len(alive)
-        self.evictions += len(alive) - len(taken)
-        self._add(taken)
-        if self.saver is not None and len(taken) < len(many):
-            there = {(kept.scope, kept.key) for kept in taken}
-            for kept in many:
-                if (kept.scope, kept.key) not in there:
-                    self.saver.drop(kept.scope, kept.key)
+        self._add(alive[max(0, len(alive) - self._keeping.entries) :])
 
     def use(self, kept: Kept, uses: int = 1) -> None:
         """It was of use: it stays longer than what was not."""

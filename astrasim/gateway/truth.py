@@ -59,7 +59,8 @@ class Truth:
         self._fresh = 0
         now = self.verdict()
         if now.enough and now.high > self._target:
-            self.bound = max(self.bound * TIGHTER, min(self.bound, TIGHTEST))  # at the tightest, only the same vector is near
+            # At the tightest, only the same vector is near.
+            self.bound = max(self.bound * TIGHTER, min(self.bound, TIGHTEST))
             return
         wider = max(self.bound, TIGHTEST) * WIDER
         while wider <= WIDEST:

@@ -16,6 +16,7 @@ import pytest
 from astrasim.gateway.disk import Disk, connect
 from astrasim.gateway.keeping import CacheRefused, Keeping
 from astrasim.gateway.store import Store
+from astrasim.gateway.travel import clear
 from astrasim.gateway.vectors import centre
 from tests.gateway.test_store import FIELDS, FLEE, REST, hare
 
@@ -94,7 +95,56 @@ def test_more_than_there_is_room_for_is_left_out_the_least_recently_used_first(t
     again = saved(tmp_path / "plans", entries=2)
     assert [kept.key for kept in again] == [4, 5]
     save(again)
-    assert len(saved(tmp_path / "plans")) == 2
+    assert len(saved(tmp_path / "plans")) == 6, "the next run may have room for all"
+
+
+def test_what_is_too_old_now_stays_in_the_file(tmp_path: Path) -> None:
+    store = saved(tmp_path / "plans")
+    put(store, 1)
+    save(store)
+    again = saved(tmp_path / "plans", ttl_s=0)
+    assert len(again) == 0
+    save(again)
+    assert len(saved(tmp_path / "plans")) == 1
+
+
+@pytest.mark.parametrize("namespace", [None, ""])
+def test_cleared_beside_a_running_game_no_plan_comes_to_another_scope(tmp_path: Path, namespace: str | None) -> None:
+    file = tmp_path / "plans"
+    running = saved(file)
+    put(running, 1)
+    assert isinstance(running.saver, Disk)
+    running.saver.save()
+    assert clear(file, namespace) == 1
+    other = saved(file)
+    other.put(other.intern(hare("run")), 2, centre(FIELDS, "hare", 2), REST)
+    save(other)
+    put(running, 3)
+    save(running)
+    again = saved(file)
+    found = {(again.scopes[kept.scope].order, kept.key, kept.steps) for kept in again}
+    assert found == {("run", 2, REST), ("", 3, FLEE)}
+
+
+def test_what_was_cleared_and_made_for_another_domain_is_not_written_to(tmp_path: Path) -> None:
+    running = saved(tmp_path / "plans", "level 2")
+    clear(tmp_path / "plans", "level 2")
+    woods = FIELDS.model_copy(update={"domain": "woods"})
+    Disk(tmp_path / "plans", "level 2", woods).close()
+    put(running, 1)
+    with pytest.raises(CacheRefused, match=r"this is 'fields'.*astrasim cache clear .* --namespace 'level 2'"):
+        save(running)
+    with pytest.raises(CacheRefused, match="made for the domain 'woods'"):
+        saved(tmp_path / "plans", "level 2")
+
+
+def test_a_step_that_the_role_of_its_scope_does_not_have_is_passed_over(tmp_path: Path) -> None:
+    store = saved(tmp_path / "plans")
+    calm = hare().model_copy(update={"actions": ("rest",)})
+    for at, steps in ((1, FLEE), (2, REST), (3, ((1, 0, 3.0),))):
+        store.put(store.intern(calm), at, centre(FIELDS, "hare", at), steps)
+    save(store)
+    assert [kept.key for kept in saved(tmp_path / "plans")] == [2], "nobody flees here, and nobody rests at the fox"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")

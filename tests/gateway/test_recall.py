@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astrasim import Settings
+from astrasim.gateway.disk import Disk
 from astrasim.gateway.keeping import Keeping
-from astrasim.gateway.recall import Level, Recall
+from astrasim.gateway.recall import RETIRED_S, Level, Recall
 from astrasim.gateway.recalled import Look, Memory, Recalled, answer_looks
+from astrasim.gateway.store import Store
 from tests.gateway.conftest import MEADOW, Game, grazer
 from tests.gateway.test_store import FIELDS, FLEE, REST, hare
 
@@ -164,12 +166,28 @@ def test_answers_far_away_say_how_far_the_bound_could_be() -> None:
     assert memory.figures()["truth"]["hare"][0] >= 0.125
 
 
-def test_a_plan_that_keeps_failing_is_forgotten_where_it_came_from_too() -> None:
+def test_a_plan_that_keeps_failing_is_forgotten_there_and_only_there() -> None:
     memory = recall(near_bound=0.2)
-    memory.answered(1, key(3), FLEE)
+    for hunger in (3, 5):
+        memory.answered(1, key(hunger), FLEE)
     assert memory.look(1, key(4), None) is not None
     memory.retire(1, key(4))
-    assert memory.look(1, key(3), None) is None and memory.figures()["retired"] == 1
+    assert memory.look(1, key(4), None) is None, "the model is asked before another neighbour's plan is tried"
+    assert [memory.look(1, key(hunger), None) for hunger in (3, 5)] == [[Level.EXACT, FLEE, None]] * 2
+    memory.answered(1, key(4), REST)
+    assert memory.look(1, key(4), None) == [Level.EXACT, REST, None]
+    memory.retire(1, key(4))
+    assert memory.look(1, key(4), None) is None and memory.figures()["retired"] == 2
+
+
+def test_some_time_after_one_failed_near_plans_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = recall(near_bound=0.2)
+    memory.answered(1, key(3), FLEE)
+    memory.retire(1, key(4))
+    assert memory.look(1, key(4), None) is None
+    soon_s = time.monotonic() + RETIRED_S
+    monkeypatch.setattr(time, "monotonic", lambda: soon_s)
+    assert memory.look(1, key(4), None) == [Level.NEAR, FLEE, None]
 
 
 def test_use_in_the_game_keeps_a_plan() -> None:
@@ -181,10 +199,28 @@ def test_use_in_the_game_keeps_a_plan() -> None:
     assert [memory.look(1, key(hunger), None) is not None for hunger in (1, 2, 3)] == [True, False, True]
 
 
+@pytest.mark.parametrize(
+    ("rules", "said"), [({"entries": 2}, "2 of 3 plans loaded: cache_plans=2"), ({"ttl_s": 0}, "0 of 3")]
+)
+def test_plans_that_are_not_loaded_are_told(tmp_path: Path, rules: dict[str, int], said: str) -> None:
+    file = tmp_path / "plans"
+    store, disk = Store(FIELDS, Keeping()), Disk(file, "", FIELDS)
+    disk.scopes, store.saver = store.scopes, disk
+    for hunger in range(3):
+        store.put(store.intern(hare()), key(hunger), np.zeros(3, np.float32), FLEE)
+    disk.save()
+    disk.close()
+    memory = recall(file=file, **rules)
+    memory.open()
+    note = memory.notes.get_nowait()
+    assert said in note and f"the others stay in {file}" in note
+
+
 def test_a_mistake_of_ours_is_a_miss_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = recall()
     memory.answered(1, key(3), FLEE)
-    monkeypatch.setattr(memory.store, "near", lambda *_: {}["a ghost"])
+    ghosts: dict[str, int] = {}
+    monkeypatch.setattr(memory.store, "near", lambda *_: ghosts["a ghost"])
     message = {"q": [[1, key(4), 0], [1, key(3), 0]], "v": ""}
     assert answer_looks(memory, message) == [[1, key(4)], [1, key(3), Level.EXACT, FLEE, None]]
     assert "a mistake in the plan cache" in memory.notes.get_nowait()

@@ -57,7 +57,9 @@ def test_it_goes_on_where_another_run_was() -> None:
 
 
 @given(st.floats(0, 100), st.lists(st.tuples(st.floats(0, 2), st.booleans()), max_size=200))
-def test_from_any_bound_and_with_any_samples_it_comes_to_an_end(bound: float, samples: list[tuple[float, bool]]) -> None:
+def test_from_any_bound_and_with_any_samples_it_comes_to_an_end(
+    bound: float, samples: list[tuple[float, bool]]
+) -> None:
     truth = Truth(bound)
     for distance, agreed in samples:
         truth.add(distance, agreed)
