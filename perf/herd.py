@@ -170,8 +170,7 @@ class Seasons(esper.Processor):
         self._sim = sim
         self._tufts = tufts
         self.deaths = 0
-        kinds = list(sim.domain.kinds)
-        self._grass, self._predator = list(sim.domain.declared.things).index("grass"), kinds.index("predator")
+        self._grass = list(sim.domain.declared.things).index("grass")
 
     def process(self, dt: float | None = None) -> None:
         sim, dt = self._sim, dt or 0.0
