@@ -80,9 +80,10 @@ def server_process(
         encoding="utf-8",
         errors="replace",
         env={**os.environ, **(environment or {})},
-        # A Ctrl-C in the terminal is for the parent alone, which then ends its servers in its own order.
+        # A Ctrl-C in the terminal is for the parent alone, which then ends its servers in its own order. (Not a session
+        # of its own: Linux shares the cores out by session first, and a low priority counts only within one.)
         creationflags=_creation_flags(),
-        start_new_session=True,
+        process_group=None if sys.platform == "win32" else 0,
     )
     announced: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     complaints: collections.deque[str] = collections.deque(maxlen=_STDERR_LINES_KEPT)
