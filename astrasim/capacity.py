@@ -19,6 +19,8 @@ LOOK_FRAMES = 180
 CLEAR = 0.8
 """A p99 below this share of a frame is no accident: noise makes frames longer, not shorter."""
 TOLERANCE = 0.05
+CONTRADICTIONS = 3
+"""So many, and the machine is too noisy for the tolerance: to go on would be to wait for a lucky run."""
 BUDGET_SLACK = 0.05
 """The last unit of work in a tick may take longer than the one before it."""
 
@@ -56,7 +58,9 @@ class Search:
     """Brackets by doubling with short looks, bisects with whole runs, confirms the number found with another.
 
     When done, ``best`` kept to the frame in a run made to confirm it, and a number at most ``tolerance`` above it did
-    not in whole runs; 0 if even ``least`` did not.
+    not in whole runs; 0 if even ``least`` did not. On a machine so noisy that runs contradict each other three times,
+    it only goes down from there, through what had kept to the frame, until one is confirmed: then ``noisy`` is True, and
+    the next number that did not may be further away.
 
     Args:
         first: where to begin.
@@ -75,6 +79,7 @@ class Search:
         """The numbers that kept to the frame; whether in whole runs."""
         self._lost: dict[int, bool] = {}
         self._votes = [0, 0]
+        self._contradictions = 0
         self._first = min(max(first, least), most)
         self.best = 0
         self.tried: list[dict[str, Any]] = []
@@ -92,6 +97,11 @@ class Search:
         """The smallest number so far that did not; None: none yet."""
         return min(self._lost, default=None)
 
+    @property
+    def noisy(self) -> bool:
+        """Whether runs contradicted each other too often."""
+        return self._contradictions >= CONTRADICTIONS
+
     def tell(self, verdict: Verdict, figures: Mapping[str, Any] | None = None) -> None:
         """What came of ``trial``; sets the next one. ``figures`` are kept in ``tried``."""
         assert self.trial is not None, "the search is done"
@@ -102,19 +112,29 @@ class Search:
         needed = 1 if verdict.clear or (verdict.kept and stage == "bracket") else 2
         if self._votes[verdict.kept] < needed:
             return
+        self._contradictions += all(self._votes)
         self._votes = [0, 0]
         whole = frames >= self._frames
         if not verdict.kept:
             # What was kept with more than that, or just before, was luck.
+            self._contradictions += self.low >= n
             self._kept = {kept: sure for kept, sure in self._kept.items() if kept < n}
             self._lost[n] = whole
         elif stage == "confirm":
             self.best, self.trial = n, None
             return
         else:
+            self._contradictions += self.high is not None and self.high <= n
             self._lost = {lost: sure for lost, sure in self._lost.items() if lost > n}
             self._kept[n] = whole or self._kept.get(n, False)
-        self.trial = self._next()
+        self.trial = self._down() if self.noisy else self._next()
+
+    def _down(self) -> Trial | None:
+        """Towards the end, whatever comes."""
+        if self.low:
+            return self._whole(self.low, "confirm")
+        assert self.high is not None
+        return self._whole(max(self._least, self.high // 2), "confirm") if self.high > self._least else None
 
     def _next(self) -> Trial | None:
         low, high = self.low, self.high
@@ -141,14 +161,15 @@ def found(searches: Sequence[Search]) -> dict[str, Any]:
     """What searches that are done found, for ``--json``.
 
     ``agents``: by search, rising; ``median`` of them (of two, the lower), ``least`` and ``most``; ``tolerance``: the
-    next number up that was tried and failed is at most so much more; ``planning_slack``: so much over its budget
+    next number up that was tried and failed is at most so much more, but where the machine was ``noisy``;
+    ``planning_slack``: so much over its budget
     planning's p99 may be; ``tried``: by search, every try in its order.
     """
     ordered = sorted(searches, key=lambda search: search.best)
     agents = [search.best for search in ordered]
     return {
         "agents": agents, "median": agents[(len(agents) - 1) // 2], "least": agents[0], "most": agents[-1],
-        "tolerance": ordered[0].tolerance, "planning_slack": BUDGET_SLACK, "tried": [s.tried for s in ordered],
+        "tolerance": ordered[0].tolerance, "noisy": [s.noisy for s in ordered], "planning_slack": BUDGET_SLACK, "tried": [s.tried for s in ordered],
     }  # fmt: skip
 
 

@@ -94,10 +94,11 @@ class Search:
     """
 
     SETTLE_FRAMES, HOPELESS_FRAMES = 45, 30
+    TOLERANCE = 0.1  # somebody watches and waits
 
     def __init__(self, crowd: Crowd, first: int = 2000) -> None:
         self._crowd = crowd
-        self._search = capacity.Search(max(first, crowd.wanted), MOST)
+        self._search = capacity.Search(max(first, crowd.wanted), MOST, tolerance=self.TOLERANCE)
         self.phase = "growing"
         self.result: FrameTimes | None = None
         """Of the run that confirmed the figure, once done."""
