@@ -59,8 +59,8 @@ class Search:
 
     When done, ``best`` kept to the frame in a run made to confirm it, and a number at most ``tolerance`` above it did
     not in whole runs; 0 if even ``least`` did not. On a machine so noisy that runs contradict each other three times,
-    it only goes down from there, through what had kept to the frame, until one is confirmed: then ``noisy`` is True, and
-    the next number that did not may be further away.
+    it only goes down from there, through what had kept to the frame, until one is confirmed: then ``noisy`` is True,
+    and the next number that did not may be further away.
 
     Args:
         first: where to begin.
@@ -169,7 +169,8 @@ def found(searches: Sequence[Search]) -> dict[str, Any]:
     agents = [search.best for search in ordered]
     return {
         "agents": agents, "median": agents[(len(agents) - 1) // 2], "least": agents[0], "most": agents[-1],
-        "tolerance": ordered[0].tolerance, "noisy": [s.noisy for s in ordered], "planning_slack": BUDGET_SLACK, "tried": [s.tried for s in ordered],
+        "tolerance": ordered[0].tolerance, "noisy": [s.noisy for s in ordered], "planning_slack": BUDGET_SLACK,
+        "tried": [s.tried for s in ordered],
     }  # fmt: skip
 
 
