@@ -14,8 +14,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import IO
+
+from astrasim.gateway import idling
 
 LISTENING = " listening on "
 _STDERR_LINES_KEPT = 40
@@ -53,9 +55,7 @@ def give_way() -> None:
     """
     if hasattr(os, "nice"):
         os.nice(10)
-    if hasattr(os, "SCHED_IDLE"):  # no request that comes in may take a core from a frame at once
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    idling.give_way()
 
 
 @contextmanager

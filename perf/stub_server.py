@@ -13,6 +13,7 @@ come, unless the client has hung up by then.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
 import json
 import math
@@ -29,6 +30,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
+
+from astrasim.gateway.idling import event_loop
 
 from . import processes
 from .stub_plans import SchemaError, check, draw
@@ -221,7 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    with asyncio.Runner(loop_factory=event_loop) as runner:
+        runner.run(uvicorn.Server(config).serve(sockets=[listener]))
 
 
 def _listener(port: int) -> socket.socket:

@@ -54,13 +54,3 @@ def leave(code: int, log: ExchangeLog | None) -> NoReturn:
     with suppress(Exception):
         sys.stderr.flush()
     os._exit(code)  # not sys.exit, which waits for threads, and a function model's may never end
-
-
-def give_way() -> None:
-    """From now on run only where nothing else wants a core, on Linux. Not before all is loaded: on a machine whose
-    cores are all taken that would never come to an end; and not where there is one core, which the game may never
-    leave."""
-    if hasattr(os, "SCHED_IDLE") and (os.cpu_count() or 1) > 1:
-        with suppress(OSError):
-            for thread in os.listdir("/proc/self/task"):
-                os.sched_setscheduler(int(thread), os.SCHED_IDLE, os.sched_param(0))

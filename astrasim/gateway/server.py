@@ -24,8 +24,9 @@ from ..vocabulary import Scope, Vocabulary
 from .asking import Request, ask
 from .exchanges import ExchangeLog
 from .framing import FrameReader, FramingError, Message, pack
+from .idling import event_loop, give_way
 from .keeping import Keeping
-from .leaving import give_way, leave, leave_orphaned, leave_with_game
+from .leaving import leave, leave_orphaned, leave_with_game
 from .messages import MAX_TO_GAME, MAX_TO_GATEWAY, QUEUE_FACTOR, clean
 from .models import BrokenModel, Chooser, Keeper, Model, ModelError, open_model
 from .policy import GatewayPolicy
@@ -46,7 +47,7 @@ def serve(settings: dict[str, Any]) -> NoReturn:
     leave_with_game(log)
     code = 0
     try:
-        anyio.run(Server(settings, log).run)
+        anyio.run(Server(settings, log).run, backend_options={"loop_factory": event_loop})
     except BaseException:
         traceback.print_exc()
         code = 1
