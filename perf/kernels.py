@@ -27,7 +27,7 @@ from rich.table import Table
 from astrasim import Settings, Simulation
 from astrasim.figures import machine
 from astrasim.frames import quiet_gc
-from astrasim.kernels.grid import lay_cells, sort_rows
+from astrasim.kernels.grid import lay_cells, room_to_sort, sort_rows
 from astrasim.kernels.lanes import LANES, best_of, nearest_among
 from astrasim.kernels.perceiving import perceive, write_percepts
 from astrasim.kernels.sharing import nothing_taken
@@ -61,9 +61,8 @@ CALLED = {
     "situations": Kernel("systems.situations", "situate", lambda a: len(a[7])),
     "find who needs a plan": Kernel("serving", "collect_needs", lambda a: int(a[1])),
     "serve (each one served)": Kernel("serving", "serve", lambda a: int(a[8] - a[7])),
-    "cooldowns": Kernel("systems.action", "cool_down", lambda a: int(a[2])),
-    "act": Kernel("systems.action", "act", lambda a: int(a[6])),
-    "join events": Kernel("systems.action", "close_up", _all),
+    "act": Kernel("systems.action", "act", lambda a: int(a[7])),
+    "join events": Kernel("systems.action", "close_up", lambda a: int(a[1])),
     "events (each)": Kernel("systems.action", "apply_events", lambda a: int(a[4] - a[3])),
     "finish": Kernel("systems.action", "finish", lambda a: int(a[6])),
     "move": Kernel("movement", "integrate", lambda a: int(a[1])),
@@ -149,7 +148,8 @@ def _time_looking(sim: Simulation, watch: Stopwatch) -> None:
     turn = np.ones(n, np.uint8)
     cells, sort, look, write = OF_LOOKING
     laid = watch.time(cells, n, lambda: lay_cells(f, n, groups, float(percepts.radius[0]) * (1 + 1e-6) + 1e-9))
-    seen = watch.time(sort, n, lambda: sort_rows(f, kind, percepts.group, groups, n, laid))
+    seen, counts = room_to_sort(n, laid, groups, 1)
+    watch.time(sort, n, lambda: sort_rows(f, kind, percepts.group, n, laid, seen, counts, nothing_taken(), 0))
     found = np.empty((n, channels * 3), np.int32)
     done = nothing_taken()
     watch.time(

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from astrasim import declarations
 from astrasim.agents import Agent, Spot
 from astrasim.errors import ActionError, AgentGone
-from astrasim.kernels.acting import BLOCK, act, act_together, close_up, cool_down
+from astrasim.kernels.acting import act, act_together
 from astrasim.kernels.columns import AT_AGENT, AT_HOME, AT_PLACE, AT_SELF, AT_THING, HOME_X, RUNNING, Events, no_events
 from astrasim.kernels.finishing import apply_events, finish
 from astrasim.kernels.sharing import nothing_taken, together
+from astrasim.kernels.work import close_up, make_work
 from astrasim.simulation import Simulation
 from astrasim.steps import Status, check_transitions
 from astrasim.views import Rows, Spots
@@ -36,10 +37,9 @@ class Action(esper.Processor):
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
         self._tasks: dict[int, Task] = {}
-        self._custom: NDArray[np.int32] = np.zeros((3, 0), np.int32)
-        self._found: NDArray[np.int32] = np.zeros((2, 0), np.int32)
-        self._events = no_events(0)
         targets = sim.compiled.targets
+        self._steps = len(sim.compiled.actions.motion) * len(targets.sort)
+        self._work = make_work(0, self._steps)
         # As lists: reading one number out of an array takes three times as long.
         self._sorts: list[int] = targets.sort.tolist()
         self._indexes: list[int] = targets.index.tolist()
@@ -57,36 +57,32 @@ class Action(esper.Processor):
         if not n:
             sim.events = no_events(0)
             return
-        cool_down(agents.f, tables.cooldown_columns, n, dt)
         if tables.resolvers:
             self._resolve()
-        if self._custom.shape[1] < n:
-            self._custom = np.zeros((3, agents.capacity), np.int32)
-            self._found = np.zeros((2, agents.capacity // BLOCK + 1), np.int32)
-        if len(self._events.source) < n:
-            self._events = no_events(agents.capacity)
+        if len(self._work.order) < n:
+            self._work = make_work(agents.capacity, self._steps)
         before = agents.state[:n].copy() if sim.settings.strict else None
-        work = (
-            sim.columns(), sim.thing_columns(), tables.actions, tables.targets, planner.plans.table, self._events,
-            n, dt, sim.time, sim.settings.seed, self._custom, self._found, nothing_taken(),
+        arguments = (
+            sim.columns(), sim.thing_columns(), tables.actions, tables.targets, planner.plans.table,
+            tables.cooldown_columns, self._work, n, dt, sim.time, sim.settings.seed, nothing_taken(),
         )  # fmt: skip
         if n >= sim.shared_from:
-            together(act_together, *work)
+            together(act_together, *arguments)
         else:
-            act(*work)
-        event_count, custom = close_up(self._events, self._custom, self._found, n)
+            act(*arguments)
+        event_count, custom = close_up(self._work, n)
         if before is not None:
             check_transitions(before, agents.state[:n])
             before = agents.state[:n].copy()
         if custom:
-            self._run_custom(self._custom[:, :custom], dt)
+            self._run_custom(self._work.custom[:, :custom], dt)
         # Asked for again: the game's code may have spawned so many that the tables have new arrays.
         columns, things = sim.columns(), sim.thing_columns()
         if event_count or len(sim.events.source):
-            columns_used: list[Any] = [column[:event_count] for column in self._events]
+            columns_used: list[Any] = [column[:event_count] for column in self._work.events]
             sim.events = Events(*columns_used)
         if event_count:
-            apply_events(columns, things, self._events, 0, event_count)
+            apply_events(columns, things, self._work.events, 0, event_count)
         finish(
             columns, things, tables.actions, tables.targets, planner.plans.table, planner.cache.entries, n,
             planner.scopes.default_plan, dt, sim.time, planner.counters, planner.life,

@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .lanes import LANES
+from .sharing import block_done, take_block, wait_for_blocks
 
 EXACT = {"nsz", "arcp"}
 """Without "contract": fused, dx*dx + dy*dy and dy*dy + dx*dx are rounded differently, and equals would not be equal."""
@@ -86,33 +87,71 @@ def lay_cells(f: NDArray[np.float32], count: int, groups: int, cell: float) -> C
     return Cells(float(low_x), float(low_y), inverse, int(width * inverse) + 1, int(height * inverse) + 1)
 
 
-@njit(cache=True, fastmath=EXACT, error_model="numpy")
+@njit(cache=True)
+def room_to_sort(count: int, cells: Cells, groups: int, parts: int) -> tuple[Sorted, NDArray[np.int32]]:
+    """Room for ``count`` rows to be sorted in so many parts: the result, and counts of shape (parts, cells + 1)."""
+    counts = np.empty((parts, groups * cells.nx * cells.ny + 1), np.int32)
+    row = np.empty(count + LANES, np.int32)
+    x, y = np.empty(count + LANES, np.float32), np.empty(count + LANES, np.float32)
+    return Sorted(counts[parts - 1], row, x, y, np.empty(count, np.uint32)), counts
+
+
+@njit(cache=True, fastmath=EXACT, error_model="numpy", nogil=True)
 def sort_rows(
-    f: NDArray[np.float32], kind: NDArray[np.int16], group: NDArray[np.int32], groups: int, count: int, cells: Cells
-) -> Sorted:
-    """Sort rows 0..count, of which those of kind k are in group ``group[k]``.
+    f: NDArray[np.float32],
+    kind: NDArray[np.int16],
+    group: NDArray[np.int32],
+    count: int,
+    cells: Cells,
+    into: Sorted,
+    counts: NDArray[np.int32],
+    counters: NDArray[np.int64],
+    phase: int,
+) -> None:
+    """Sort rows 0..count, of which those of kind k are in group ``group[k]``, ``into`` what :func:`room_to_sort` gave;
+    on as many threads as call it with the same arguments. Takes three phases of the counters, from ``phase`` on.
 
     Those whose position is not finite go to the first cell; no distance to them is within any radius.
     """
     x0, y0, inverse, nx, ny = cells.x0, cells.y0, cells.inverse, cells.nx, cells.ny
-    start = np.zeros(groups * nx * ny + 2, np.int32)
-    place = np.empty(count, np.uint32)
-    for i in range(count):
-        x, y = f[0, i], f[1, i]
-        c = 0
-        if abs(x) < INFINITY and abs(y) < INFINITY:
-            c = _clamped((np.float64(y) - y0) * inverse, ny) * nx + _clamped((np.float64(x) - x0) * inverse, nx)
-        c += group[kind[i]] * nx * ny
-        place[i] = c
-        start[np.uint32(c + 2)] += 1
-    for c in range(2, len(start)):
-        start[c] += start[c - 1]
-    row = np.empty(count + LANES, np.int32)
-    xs, ys = np.empty(count + LANES, np.float32), np.empty(count + LANES, np.float32)
-    for i in range(count):
-        c = place[i] + np.uint32(1)  # what is now the start of the next cell is its own when all are in
-        at = np.uint32(start[c])
-        start[c] = at + 1
-        row[at], xs[at], ys[at] = i, f[0, i], f[1, i]
-        place[i] = at
-    return Sorted(start, row, xs, ys, place)
+    row, xs, ys, place = into.row, into.x, into.y, into.place
+    parts = len(counts)
+    size = (count + parts - 1) // parts
+    # How many of each part are in each cell, one to the right: in the last part what comes of it is ``into.start``.
+    part = take_block(counters, phase)
+    while part < parts:
+        own = counts[part]
+        own[:] = 0
+        for i in range(part * size, min(part * size + size, count)):
+            x, y = f[0, i], f[1, i]
+            c = 0
+            if abs(x) < INFINITY and abs(y) < INFINITY:
+                c = _clamped((np.float64(y) - y0) * inverse, ny) * nx + _clamped((np.float64(x) - x0) * inverse, nx)
+            c += group[kind[i]] * nx * ny
+            place[i] = c
+            own[np.uint32(c + 1)] += 1
+        block_done(counters, phase)
+        part = take_block(counters, phase)
+    wait_for_blocks(counters, phase, parts)
+    # Where each part's rows of each cell begin: behind those of the cells before and of the parts before.
+    if take_block(counters, phase + 1) == 0:
+        begin = np.int32(0)
+        for c in range(1, counts.shape[1]):
+            for p in range(parts):
+                number = counts[p, c]
+                counts[p, c] = begin
+                begin += number
+        block_done(counters, phase + 1)
+    wait_for_blocks(counters, phase + 1, 1)
+    part = take_block(counters, phase + 2)
+    while part < parts:
+        own = counts[part]
+        for i in range(part * size, min(part * size + size, count)):
+            c = place[i] + np.uint32(1)  # where its cell begins; when all are in, where it ends and the next begins
+            at = np.uint32(own[c])
+            own[c] = at + 1
+            row[at], xs[at], ys[at] = i, f[0, i], f[1, i]
+            place[i] = at
+        block_done(counters, phase + 2)
+        part = take_block(counters, phase + 2)
+    wait_for_blocks(counters, phase + 2, parts)

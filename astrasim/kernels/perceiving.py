@@ -23,6 +23,8 @@ is nearer than at no distance, and enough to be counted."""
 NONE = np.int32(NEVER)
 CELLS, ROWS = 64, 2048
 """Blocks, of which two threads take the next: some tens of microseconds each."""
+PERCEIVE, WRITE = 6, 7
+"""Phases of the counters; those before are for sorting, twice."""
 
 
 class PerceptTable(NamedTuple):
@@ -107,7 +109,7 @@ def perceive(
             _rank(seen_f[weak_by[c]], rows, keys[c - first_channel], len(rows) - LANES)
     slots = found.shape[1] // (last_channel - first_channel)
     blocks = (area + CELLS - 1) // CELLS
-    block = take_block(counters, 0)
+    block = take_block(counters, PERCEIVE)
     while block < blocks:
         for cell in range(block * CELLS, min(block * CELLS + CELLS, area)):
             cx, cy = -1, -1
@@ -167,9 +169,9 @@ def perceive(
                                 dx, dy = seen_f[0, weak] - x, seen_f[1, weak] - y
                                 key = np.float32(dx * dx + dy * dy).view(np.int32)
                             found[o, slot + 3], found[o, slot + 4] = weak, key
-        block_done(counters, 0)
-        block = take_block(counters, 0)
-    wait_for_blocks(counters, 0, blocks)
+        block_done(counters, PERCEIVE)
+        block = take_block(counters, PERCEIVE)
+    wait_for_blocks(counters, PERCEIVE, blocks)
 
 
 @float_kernel
@@ -187,12 +189,12 @@ def write_percepts(
 ) -> None:
     """Write what was :func:`perceive`d of the agents ``observers.row[place[i]] = i`` to their columns."""
     blocks = (len(place) + ROWS - 1) // ROWS
-    block = take_block(counters, 1)
+    block = take_block(counters, WRITE)
     while block < blocks:
         _write_rows(f, r, kind, turn, place, found, percepts, first_channel, last_channel, block * ROWS)
-        block_done(counters, 1)
-        block = take_block(counters, 1)
-    wait_for_blocks(counters, 1, blocks)
+        block_done(counters, WRITE)
+        block = take_block(counters, WRITE)
+    wait_for_blocks(counters, WRITE, blocks)
 
 @float_kernel
 def _write_rows(

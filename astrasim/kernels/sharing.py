@@ -26,8 +26,10 @@ log = logging.getLogger("astrasim")
 
 _LINE = 8
 """Numbers apart, so that no two counters lie in one line of memory."""
-COUNTERS = 4 * _LINE
-"""Of the two phases that a kernel may have: blocks taken, blocks done."""
+PHASES = 8
+"""So many a kernel may have, one after the other, and each has its blocks."""
+COUNTERS = 2 * PHASES * _LINE
+"""Of each phase: blocks taken, blocks done."""
 
 
 def nothing_taken() -> NDArray[np.int64]:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from astrasim import Domain, Simulation, Status
 from astrasim.kernels.acting import act
-from astrasim.kernels.columns import DONE, NEED_END, RUNNING, no_events
+from astrasim.kernels.columns import DONE, NEED_END, RUNNING
 from astrasim.kernels.finishing import finish
 from astrasim.kernels.lookup import find
 from astrasim.kernels.planning import collect_needs, hand_out, serve
 from astrasim.kernels.sharing import nothing_taken
+from astrasim.kernels.work import make_work
 from astrasim.plans import Origin
 
 N = 100_000
@@ -59,6 +60,7 @@ class Crowd:
         self.sim, self.planner = sim, sim.planner
         self.agents, self.things, self.tables = sim.columns(), sim.thing_columns(), sim.compiled
         self.arrays: tuple[NDArray[Any], ...] = self.agents
+        self.work = make_work(N, len(self.tables.actions.motion) * len(self.tables.targets.sort))
         self.entries, self.plans = self.planner.cache.entries, self.planner.plans.table
         self.counts = self.planner.counters, self.planner.life
 
@@ -69,8 +71,8 @@ class Crowd:
     def act(self) -> None:
         sim, t = self.sim, self.tables
         act(
-            self.agents, self.things, t.actions, t.targets, self.plans, no_events(N), N, 1 / 60, sim.time, 0,
-            np.zeros((3, N), np.int32), np.zeros((2, N), np.int32), nothing_taken(),
+            self.agents, self.things, t.actions, t.targets, self.plans, t.cooldown_columns, self.work, N, 1 / 60,
+            sim.time, 0, nothing_taken(),
         )  # fmt: skip
 
     def finish(self) -> None:
