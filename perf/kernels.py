@@ -64,7 +64,7 @@ CALLED = {
     "act": Kernel("systems.action", "act", lambda a: int(a[7])),
     "join events": Kernel("systems.action", "close_up", lambda a: int(a[1])),
     "events (each)": Kernel("systems.action", "apply_events", lambda a: int(a[4] - a[3])),
-    "finish": Kernel("systems.action", "finish", lambda a: int(a[6])),
+    "finish": Kernel("systems.action", "finish", lambda a: int(a[7])),
     "move": Kernel("movement", "integrate", lambda a: int(a[1])),
 }
 OF_LOOKING = ("grid: cells", "grid: sort", "look around", "write percepts")

@@ -84,8 +84,8 @@ class Action(esper.Processor):
         if event_count:
             apply_events(columns, things, self._work.events, 0, event_count)
         finish(
-            columns, things, tables.actions, tables.targets, planner.plans.table, planner.cache.entries, n,
-            planner.scopes.default_plan, dt, sim.time, planner.counters, planner.life,
+            columns, things, tables.actions, tables.targets, planner.plans.table, planner.cache.entries,
+            self._work, n, planner.scopes.default_plan, dt, sim.time, planner.counters, planner.life,
         )  # fmt: skip
         if before is not None:
             check_transitions(before, agents.state[:n])

@@ -42,11 +42,10 @@ from .compiling import float_kernel, kernel, together_kernel
 from .lanes import fetch
 from .planning import is_legal
 from .sharing import block_done, take_block, wait_for_blocks
-from .work import BLOCK, Work, by_step, put_down
+from .work import BLOCK, ROUNDING_S, Work, by_step, put_down
 
 WANDER_PERIOD_S = 2.0
 AHEAD = 16
-ROUNDING_S = 1e-4
 
 
 @kernel
@@ -70,11 +69,12 @@ def _cool_down(f: NDArray[np.float32], columns: NDArray[np.int32], first: int, l
 
 @float_kernel
 def _run_steps(
-    agents: Agents, things: Things, actions: Actions, targets: Targets, begin: NDArray[np.int32],
-    order: NDArray[np.int32], steps: NDArray[np.int32], dt: float, now: float, seed: int,
+    agents: Agents, things: Things, actions: Actions, targets: Targets, work: Work, block: int, dt: float, now: float,
+    seed: int,
 ) -> None:  # fmt: skip
-    """Start and run the steps of the rows in ``order``; of those with nothing to put down ``steps`` becomes -1."""
+    """Start and run the steps of a block's rows; of those with nothing to put down ``work.step`` becomes -1."""
     f, r = agents.f, agents.r
+    begin, order, steps, ends = work.begin[block], work.order, work.step, work.ends
     dt32 = np.float32(dt)
     leg = np.int64(now / WANDER_PERIOD_S) * 4 + seed * 2654435761
     for s in range(len(begin) - 1):
@@ -132,7 +132,7 @@ def _run_steps(
             agents.outcome[i] = outcome
             if outcome != RUNNING:
                 f[VX, i] = f[VY, i] = 0
-                steps[i] = -1
+                steps[i], ends[i] = -1, 1
                 continue
             if custom:
                 if starting:
@@ -184,6 +184,7 @@ def _run_steps(
                     f[gain, i] = min(f[gain, i] + actions.gain_rate[a] * dt32, actions.limit[a])
                 if f[gain, i] >= actions.limit[a]:
                     agents.outcome[i] = DONE
+            ends[i] |= agents.outcome[i] != RUNNING
 
 
 @kernel
@@ -202,9 +203,8 @@ def act(
     while block < blocks:
         first, last = block * BLOCK, min(block * BLOCK + BLOCK, count)
         _cool_down(agents.f, cooldowns, first, last, dt)
-        begin = work.begin[block]
-        by_step(agents, plans, len(targets.sort), first, last, begin, work.order, work.step)
-        _run_steps(agents, things, actions, targets, begin, work.order, work.step, dt, now, seed)
+        by_step(agents, plans, len(targets.sort), work, block, first, last, dt)
+        _run_steps(agents, things, actions, targets, work, block, dt, now, seed)
         work.found[0, block], work.found[1, block] = put_down(agents, actions, targets, work, first, last)
         block_done(counters, 0)
         block = take_block(counters, 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .acting import ROUNDING_S
 from .columns import (
     APPLIED,
     CACHE,
@@ -41,6 +40,7 @@ from .columns import (
 from .compiling import kernel
 from .lookup import RECALLED, Entries
 from .planning import begin_plan, end_life, is_legal
+from .work import BLOCK, ROUNDING_S, Work
 
 AT_ONCE_S = 0.1
 """A plan that failed within so long (no step may last shorter) and a tick of its beginning failed at once."""
@@ -67,16 +67,22 @@ def apply_events(agents: Agents, things: Things, events: Events, first: int, cou
 
 @kernel
 def finish(
-    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries, count: int,
-    default_plan: NDArray[np.int32], dt: float, now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
+    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries, work: Work,
+    count: int, default_plan: NDArray[np.int32], dt: float, now: float, counters: NDArray[np.int64],
+    life: NDArray[np.float64],
 ) -> None:  # fmt: skip
-    """End the steps that came to an end: the next step, the model's plan that waited for this moment, or a need.
+    """End the steps that came to an end, of rows that ``work`` says may: the next step, the model's plan that waited
+    for this moment, or a need.
 
     An agent whose plan is over stands at its role's default plan until the planner serves it, so none is ever without.
     Its ``entry`` then keeps, as -2 - entry, where it waited for the model's plan.
     """
+    for block in range((count + BLOCK - 1) // BLOCK):
+        for source in range(3):
+            counters[TICKS_HEURISTIC + source] += work.found[2 + source, block]
     for i in range(count):
-        counters[TICKS_HEURISTIC + agents.source[i]] += 1
+        if not work.ends[i]:
+            continue
         plan, step = agents.plan[i], agents.step[i]
         outcome = agents.outcome[i]
         if agents.fresh[i] & FRESH and outcome != FAILED:

@@ -31,11 +31,23 @@ def take_turns(
     found = 0
     slot = phase % every
     for first in range(0, count, together):
-        mine = np.uint8(slot == 0)
+        last = min(first + together, count)
+        if slot == 0:
+            turn[first:last] = 1
+            for i in range(first, last):
+                rows[found + i - first] = i
+            found += last - first
+        else:
+            turn[first:last] = 0
+            anyone = np.uint8(0)
+            for i in range(first, last):
+                anyone |= due[i]
+            if anyone:
+                for i in range(first, last):
+                    if due[i]:
+                        turn[i] = 1
+                        rows[found] = i
+                        found += 1
+        due[first:last] = 0
         slot = slot + 1 if slot + 1 < every else 0
-        for i in range(first, min(first + together, count)):
-            turn[i] = mine | due[i]
-            due[i] = 0
-            rows[found] = i
-            found += turn[i]
     return found

@@ -78,8 +78,8 @@ class Crowd:
     def finish(self) -> None:
         t, default = self.tables, self.planner.scopes.default_plan
         finish(
-            self.agents, self.things, t.actions, t.targets, self.plans, self.entries, N, default, 1 / 60,
-            self.sim.time, *self.counts,
+            self.agents, self.things, t.actions, t.targets, self.plans, self.entries, self.work, N, default,
+            1 / 60, self.sim.time, *self.counts,
         )  # fmt: skip
 
     def serve(self, rows: Any) -> None:
