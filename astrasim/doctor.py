@@ -39,7 +39,7 @@ ENOUGH_S = 20.0
 """A slow model is asked until so much time has passed, not ``DECISIONS`` times."""
 
 EXTRAS = {
-    "": ("esper", "numpy", "numba", "httpx", "anyio", "pydantic", "psutil"),
+    "": ("esper", "numpy", "numba", "aiohttp", "httpx", "anyio", "pydantic", "psutil"),
     "demo": ("pygame",),
     "embedded": ("xllamacpp",),
     "perf": ("starlette", "uvicorn"),

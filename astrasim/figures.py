@@ -143,7 +143,7 @@ def measured(sim: Simulation, times: FrameTimes, memory_before: int) -> dict[str
     }
 
 
-VERSIONS = ("astrasim", "esper", "numba", "numpy", "httpx")
+VERSIONS = ("astrasim", "esper", "numba", "numpy", "aiohttp")
 
 
 def machine() -> dict[str, Any]:

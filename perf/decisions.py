@@ -177,7 +177,7 @@ async def _plans(given: list[Labelled], words: Vocabulary, scope: Scope, threads
     row, schema = Row("a JSON plan, its first step"), plan_schema(words, scope)
     with smollm_server(threads=threads, parallel=1) as address:
         spec = ModelSpec(kind="openai", base_url=f"{address.url}/v1", api_key=SecretStr(address.api_key))
-        model = OpenAIModel(spec, 1)
+        model = OpenAIModel(spec)
         for each in given:
             start = time.perf_counter()
             try:

@@ -27,6 +27,7 @@ CONFINED = {
     "subprocess": OUTSIDE,
     "multiprocessing": OUTSIDE,
     "socket": OUTSIDE,
+    "aiohttp": OUTSIDE,
     "httpx": OUTSIDE,
 }
 

@@ -2,21 +2,28 @@
 
 What a server sends is bounded before it is read, in bytes on the wire and after decompression. Redirects are not
 followed, what is on this machine is asked without a proxy, and no error repeats the key or the password.
+
+aiohttp, because its parser and its streams are C: an answer comes in dozens of pieces, and the gateway shares the cores
+with the game. A streamed answer costs it a third of the CPU time that httpx took, whose every piece goes up through
+five generators in Python, and to which uvloop brings nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import json
+import ssl
 import time
 import zlib
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Mapping
 from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
-import httpx
+import aiohttp
 
 from .models import ModelError
 from .spec import ModelSpec
@@ -24,7 +31,6 @@ from .spec import ModelSpec
 MAX_BODY_BYTES = 512 * 1024
 """Of a body, whole or streamed. A streamed answer of 512 tokens takes about 150 KiB."""
 ERROR_CHARS = 300
-CONNECTIONS_A_CLIENT = 16
 
 
 class HttpError(ModelError):
@@ -53,35 +59,43 @@ class _Stale(Exception):
 
 
 class HttpClient:
-    """The connections to one server; at most ``max_in_flight`` requests at a time wait for no other."""
+    """The connections to one server, as many as there are requests at a time; kept for 15 s. To be used inside one
+    event loop, with which they are closed."""
 
-    def __init__(self, spec: ModelSpec, max_in_flight: int) -> None:
+    def __init__(self, spec: ModelSpec) -> None:
         self._place = str(spec)
+        parts = urlsplit(spec.base_url)
+        self._proxy = None if is_loopback(spec.base_url) else _proxy(parts.scheme, parts.hostname or "")
         key = spec.api_key.get_secret_value() if spec.api_key else ""
-        password = urlsplit(spec.base_url).password or ""
-        self._secrets = [secret for secret in (key, password, unquote(password)) if secret]
+        passwords = [parts.password or "", urlsplit(self._proxy or "").password or ""]
+        self._secrets = [secret for secret in (key, *passwords, *map(unquote, passwords)) if secret]
         # Bodies are asked for uncompressed: they are small, and decompressing them is work and risk.
         accept = {"Accept": "application/json, text/event-stream", "Accept-Encoding": "identity"}
-        headers = {**accept, "Content-Type": "application/json"}
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-        # False: plain HTTP, no TLS
-        verify = httpx.create_ssl_context() if spec.base_url.startswith("https:") else False
-        # One pool of hundreds of connections costs 11 ms of CPU a request (it walks all of them), pools of 16 cost 2.
-        self._clients = [
-            httpx.AsyncClient(
-                headers=headers,
-                verify=verify,
-                timeout=None,  # each request has one deadline, the game's, kept outside
-                follow_redirects=False,  # a redirect could take prompt and key to another server
-                trust_env=not is_loopback(spec.base_url),  # a proxy cannot reach what is on this machine
-                limits=httpx.Limits(
-                    max_connections=CONNECTIONS_A_CLIENT, max_keepalive_connections=CONNECTIONS_A_CLIENT
-                ),
-            )
-            for _ in range(-(-max_in_flight // CONNECTIONS_A_CLIENT))
-        ]
-        self._busy = [0] * len(self._clients)
+        self._headers = {**accept, "Content-Type": "application/json"}
+        if parts.username or parts.password:
+            login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+            self._headers["Authorization"] = f"Basic {b64encode(login.encode()).decode()}"
+        elif key:
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._tls = parts.scheme == "https"
+        self._sessions = self._open()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def _open(self) -> AsyncGenerator[aiohttp.ClientSession]:
+        """One session, as a generator: event loops end these when they end, and so close the connections."""
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_create_start.append(_is_new)
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=_verifying() if self._tls else True),
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),  # or each request would carry whatever a server had us keep
+            auto_decompress=False,  # it would decompress each piece whole: 64 KiB of gzip can hold 64 MiB
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # each request has one deadline, the game's
+            trust_env=False,  # besides proxies it would have .netrc's passwords sent
+            proxy=self._proxy,
+            trace_configs=[tracing],
+        ) as session:
+            yield session
 
     async def ask(self, method: str, url: str, request: Mapping[str, Any] | None = None) -> bytes:
         """The body of a response with status 200.
@@ -92,20 +106,17 @@ class HttpClient:
             HttpError: ``http_<status>``.
         """
         content = None if request is None else json.dumps(request).encode()
-        index = self._busy.index(min(self._busy))
-        self._busy[index] += 1
-        client = self._clients[index]
+        if self._session is None:
+            self._session = await anext(self._sessions)
         try:
             try:
-                response = await self._exchange(client, method, url, content)
+                response = await self._exchange(self._session, method, url, content)
             except _Stale:
-                response = await self._exchange(client, method, url, content, may_be_stale=False)
-        except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+                response = await self._exchange(self._session, method, url, content, may_be_stale=False)
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             self.fail("unreachable", f"{self._place}: {error}")
-        except httpx.HTTPError as error:
+        except (aiohttp.ClientError, OSError) as error:
             self.fail("connection_lost", f"{type(error).__name__}: {error}")
-        finally:
-            self._busy[index] -= 1
         status, body, wait_s = response
         if status != 200:
             raise HttpError(status, self.clean(error_message(body)), body, wait_s)
@@ -123,35 +134,30 @@ class HttpClient:
         return detail[:ERROR_CHARS]
 
     async def _exchange(
-        self, client: httpx.AsyncClient, method: str, url: str, content: bytes | None, may_be_stale: bool = True
+        self, session: aiohttp.ClientSession, method: str, url: str, content: bytes | None, may_be_stale: bool = True
     ) -> _Response:
         """What the server answers. Leaving early, by an error or by cancellation, closes the connection.
 
         Raises:
             _Stale: if ``may_be_stale``, and a connection kept since an earlier request was closed before any answer.
         """
-        kept = may_be_stale
-
-        async def trace(event: str, info: object) -> None:
-            nonlocal kept
-            kept = kept and not event.startswith("connection.connect")
-
-        request = client.build_request(method, url, content=content, extensions={"trace": trace})
+        connection = SimpleNamespace(is_new=not may_be_stale)
         try:
-            response = await client.send(request, stream=True)
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            if kept:
+            response = await session.request(
+                method, _without_login(url), data=content, trace_request_ctx=connection,
+                allow_redirects=False,  # a redirect could take prompt and key to another server
+            )  # fmt: skip
+        except aiohttp.ClientConnectionError:
+            if not connection.is_new:
                 raise _Stale from None
             raise
-        async with contextlib.aclosing(response):
-            client.cookies.clear()  # or each request would carry whatever a server had us keep
-            length = response.headers.get("content-length", "")
+        try:
+            length = response.headers.get("Content-Length", "")
             if length.isdecimal() and int(length) > MAX_BODY_BYTES:
                 self.fail("too_large", f"the server announced {length} bytes; at most {MAX_BODY_BYTES} are read")
             body, received = bytearray(), 0
-            decoder = self._decoder(response.headers.get("content-encoding", "identity"))
-            # Raw, because httpx would decompress each piece whole: 64 KiB of gzip can hold 64 MiB.
-            async for piece in response.aiter_raw():
+            decoder = self._decoder(response.headers.get("Content-Encoding", "identity"))
+            async for piece in response.content.iter_any():
                 received += len(piece)
                 try:
                     body += piece if decoder is None else decoder.decompress(piece, MAX_BODY_BYTES + 1 - len(body))
@@ -159,8 +165,9 @@ class HttpClient:
                     self.fail("bad_response", f"the body cannot be decompressed: {error}")
                 if max(received, len(body)) > MAX_BODY_BYTES:
                     self.fail("too_large", f"the body has more than the {MAX_BODY_BYTES} bytes that are read")
-            wait_s = seconds_to_wait(response.headers.get("retry-after", ""))
-            return _Response(response.status_code, bytes(body), wait_s)
+            return _Response(response.status, bytes(body), seconds_to_wait(response.headers.get("Retry-After", "")))
+        finally:
+            response.close()  # of one read to its end, the connection was kept already
 
     def _decoder(self, encoding: str) -> zlib._Decompress | None:
         match encoding.strip().lower():
@@ -169,6 +176,34 @@ class HttpClient:
             case "gzip" | "x-gzip" | "deflate":
                 return zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: finds out by itself which of them it is
         self.fail("bad_response", f"the body comes in content-encoding {encoding[:40]!r}, which was not asked for")
+
+
+async def _is_new(session: aiohttp.ClientSession, context: SimpleNamespace, about: object) -> None:
+    """aiohttp is about to connect for a request, instead of taking a connection that it kept."""
+    context.trace_request_ctx.is_new = True
+
+
+def _verifying() -> ssl.SSLContext:
+    """What believes in the authorities of certifi, or of SSL_CERT_FILE and SSL_CERT_DIR, on every system."""
+    from httpx import create_ssl_context
+
+    context = create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _without_login(url: str) -> str:
+    parts = urlsplit(url)
+    return url if "@" not in parts.netloc else urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _proxy(scheme: str, host: str) -> str | None:
+    """The proxy that environment or system name for such addresses, if any."""
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def error_message(body: bytes) -> str:

@@ -110,11 +110,11 @@ async def open_model(spec: ModelSpec, max_in_flight: int, tell: Callable[[str], 
     if spec.kind == "openai":
         from .openai import OpenAIModel
 
-        return OpenAIModel(spec, max_in_flight)
+        return OpenAIModel(spec)
     if spec.kind == "ollama":
         from .ollama import OllamaModel
 
-        return OllamaModel(spec, max_in_flight, tell)
+        return OllamaModel(spec, tell)
     if spec.kind == "embedded":
         from .embedded import open_embedded
 

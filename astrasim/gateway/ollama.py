@@ -47,12 +47,12 @@ class OllamaModel:
     asked for it is given up, so that a model which takes longer to load than a request may take would never be there.
     """
 
-    def __init__(self, spec: ModelSpec, max_in_flight: int, tell: Callable[[str], None]) -> None:
+    def __init__(self, spec: ModelSpec, tell: Callable[[str], None]) -> None:
         self._name = spec.name
         self._naming = anyio.Lock()
         self._place = str(spec)
         self._base = spec.base_url.rstrip("/")
-        self._http = HttpClient(spec, max_in_flight + 1)  # one more: loading must not wait for requests
+        self._http = HttpClient(spec)
         self._tell = tell
         self._told = ""
         self._context = LEAST_CONTEXT

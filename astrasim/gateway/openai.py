@@ -30,11 +30,11 @@ class OpenAIModel:
     see ``refusals``: each costs one more request, once, within the deadline of the request that met it.
     """
 
-    def __init__(self, spec: ModelSpec, max_in_flight: int) -> None:
+    def __init__(self, spec: ModelSpec) -> None:
         self._name = spec.name
         self._naming = anyio.Lock()
         self._place = str(spec)
-        self._http = HttpClient(spec, max_in_flight)
+        self._http = HttpClient(spec)
         self._url = endpoint(spec.base_url, "chat/completions")
         self._models_url = endpoint(spec.base_url, "models")
         self._manner = Manner()

@@ -70,7 +70,7 @@ def says(content: str = "", **more: object) -> dict[str, Any]:
 
 
 def model_at(server: StubServer) -> OllamaModel:
-    return OllamaModel(ModelSpec(kind="ollama", name="llama3.2", base_url=server.url), 4, print)
+    return OllamaModel(ModelSpec(kind="ollama", name="llama3.2", base_url=server.url), print)
 
 
 async def ask(server: StubServer, times: int = 1) -> Completion:
@@ -116,7 +116,7 @@ def test_an_answer_that_is_not_streamed_is_read_too(server: StubServer) -> None:
 
 def test_a_server_behind_a_path_is_asked_there(server: StubServer) -> None:
     server.says(json.dumps(WHOLE).encode())
-    model = OllamaModel(ModelSpec(kind="ollama", name="m", base_url=server.url + "/ollama/"), 1, print)
+    model = OllamaModel(ModelSpec(kind="ollama", name="m", base_url=server.url + "/ollama/"), print)
     anyio.run(model.complete, PROMPT, SCHEMA, 64)
     assert server.paths == ["/ollama/api/chat"]
 
@@ -149,7 +149,7 @@ def test_what_goes_wrong_says_how(server: StubServer, status: int, body: object,
 
 
 def test_nobody_there_says_how_to_start_it() -> None:
-    model = OllamaModel(ModelSpec(kind="ollama", name="m", base_url="http://127.0.0.1:9"), 1, print)
+    model = OllamaModel(ModelSpec(kind="ollama", name="m", base_url="http://127.0.0.1:9"), print)
     with pytest.raises(ModelError, match="ollama serve") as caught:
         anyio.run(model.complete, PROMPT, SCHEMA, 64)
     assert caught.value.reason == "unreachable"

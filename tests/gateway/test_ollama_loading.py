@@ -58,7 +58,7 @@ QUEUE_FULL = {"error": "server busy, please try again.  maximum pending requests
 
 
 def model_at(server: StubServer, name: str = "llama3.2", tell: Callable[[str], None] = print) -> OllamaModel:
-    return OllamaModel(ModelSpec(kind="ollama", name=name, base_url=server.url), 4, tell)
+    return OllamaModel(ModelSpec(kind="ollama", name=name, base_url=server.url), tell)
 
 
 async def ask(server: StubServer, name: str = "llama3.2", times: int = 1) -> Completion:

@@ -39,7 +39,7 @@ def delta(content: object = None, finish: str | None = None, **more: object) -> 
 
 async def complete(url: str, key: str | None = None, name: str = "sheep-1") -> Completion:
     spec = ModelSpec(kind="openai", name=name, base_url=url, api_key=SecretStr(key) if key else None)
-    return await OpenAIModel(spec, 1).complete(PROMPT, SCHEMA, 64)
+    return await OpenAIModel(spec).complete(PROMPT, SCHEMA, 64)
 
 
 async def ask(url: str, key: str | None = None, name: str = "sheep-1") -> str:

@@ -177,10 +177,10 @@ def test_by_hand_it_says_who_starts_it() -> None:
 @pytest.mark.parametrize(
     ("statement", "kept_out"),
     [
-        ("import astrasim.gateway", ["pydantic", "httpx", "anyio", "numpy", "numba", "esper"]),
+        ("import astrasim.gateway", ["pydantic", "aiohttp", "httpx", "anyio", "numpy", "numba", "esper"]),
         (
             "from astrasim.gateway import Gateway",
-            ["httpx", "anyio", "numpy", "numba", "esper", "astrasim.gateway.server"],
+            ["aiohttp", "httpx", "anyio", "numpy", "numba", "esper", "astrasim.gateway.server"],
         ),
     ],
 )

@@ -88,7 +88,7 @@ def refusing(**refusals: tuple[int, object]) -> Choose:
 
 
 def model_at(server: StubServer) -> OpenAIModel:
-    return OpenAIModel(ModelSpec(kind="openai", name="sheep-1", base_url=server.url), 4)
+    return OpenAIModel(ModelSpec(kind="openai", name="sheep-1", base_url=server.url))
 
 
 async def ask(server: StubServer, times: int) -> list[Completion]:
