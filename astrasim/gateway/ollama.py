@@ -16,7 +16,7 @@ import anyio
 from ..prompts import Prompt
 from .http import HttpClient, HttpError, error_message, measured
 from .messages import Usage
-from .models import Completion, ModelError, with_schema
+from .models import Completion, ModelError, request_body, schema_text, with_schema
 from .ollama_host import model_names
 from .spec import ModelSpec
 
@@ -96,9 +96,11 @@ class OllamaModel:
         while True:
             think, form = self._think, self._form
             said = {} if think is None else {"think": think}
-            shape = {} if form == len(_FORMS) - 1 else {"format": schema if form == 0 else _FORMS[form]}
+            shape = {} if form == len(_FORMS) - 1 else {"format": json.dumps(_FORMS[form])}
+            if form == 0:
+                shape["format"] = schema_text(schema)
             try:
-                answer = self._read(await self._ask("POST", "/api/chat", request | said | shape, name))
+                answer = self._read(await self._ask("POST", "/api/chat", request_body(request | said, **shape), name))
             except HttpError as error:
                 if not self._learn(error, think, form):
                     raise
@@ -137,8 +139,9 @@ class OllamaModel:
             if aloud and _is_among(name, await self._list("/api/tags")):
                 self._say(f"loading {name} ...")
             # The context as for requests, or the first of them would have it loaded again.
-            request = {"model": name, "messages": [], "stream": False, "keep_alive": -1}
-            await self._ask("POST", "/api/chat", {**request, "options": {"num_ctx": self._context}}, name)
+            request: dict[str, Any] = {"model": name, "messages": [], "stream": False, "keep_alive": -1}
+            request["options"] = {"num_ctx": self._context}
+            await self._ask("POST", "/api/chat", request_body(request), name)
         except ModelError as error:
             self._say(error.detail)
             return False
@@ -163,10 +166,10 @@ class OllamaModel:
         except ValueError as error:
             self._http.fail("bad_response", f"{self._place}{path}: {error}")
 
-    async def _ask(self, method: str, path: str, request: dict[str, Any] | None = None, name: str = "") -> bytes:
+    async def _ask(self, method: str, path: str, content: bytes | None = None, name: str = "") -> bytes:
         """The body of a response with status 200; what to do about other things, in the errors."""
         try:
-            return await self._http.ask(method, self._base + path, request)
+            return await self._http.ask(method, self._base + path, content)
         except HttpError as error:
             if error.status == 404 and name and b"model" in error.body and b"not found" in error.body:
                 self._http.fail("no_model", f"model {name!r} is not pulled; get it: ollama pull {name}")

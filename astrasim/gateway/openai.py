@@ -15,7 +15,7 @@ import anyio
 from ..prompts import Prompt
 from .http import HttpClient, HttpError, error_message, measured
 from .messages import Usage
-from .models import Completion, with_schema
+from .models import Completion, request_body, schema_text, with_schema
 from .refusals import FORMS, LIMITS, Manner
 from .spec import ModelSpec
 
@@ -101,7 +101,7 @@ class OpenAIModel:
             if not data or data == b"[DONE]":
                 continue
             try:
-                chunk = json.loads(data)
+                chunk = json.loads(data.decode("utf-8", "surrogatepass"))  # told bytes, loads looks for UTF-16 first
             except (ValueError, RecursionError) as error:
                 self._http.fail("bad_response", f"an event of the stream is no JSON: {type(error).__name__}: {error}")
             if not isinstance(chunk, dict):
@@ -129,7 +129,7 @@ class OpenAIModel:
         return Completion("".join(content), _usage(usage, timings))
 
 
-def _request(name: str, prompt: Prompt, schema: dict[str, Any], max_tokens: int, manner: Manner) -> dict[str, Any]:
+def _request(name: str, prompt: Prompt, schema: dict[str, Any], max_tokens: int, manner: Manner) -> bytes:
     form = FORMS[manner.form]
     system = prompt.system if form == "json_schema" else with_schema(prompt.system, schema)
     request: dict[str, Any] = {
@@ -143,11 +143,11 @@ def _request(name: str, prompt: Prompt, schema: dict[str, Any], max_tokens: int,
     if manner.temperature:
         request["temperature"] = TEMPERATURE
     if form == "json_schema":
-        shape = {"name": "plan", "strict": True, "schema": schema}
-        request["response_format"] = {"type": form, "json_schema": shape}
-    elif form == "json_object":
+        shape = f'{{"name": "plan", "strict": true, "schema": {schema_text(schema)}}}'
+        return request_body(request, response_format=f'{{"type": "json_schema", "json_schema": {shape}}}')
+    if form == "json_object":
         request["response_format"] = {"type": form}
-    return request
+    return request_body(request)
 
 
 def _joined(content: Any) -> Any:

@@ -11,7 +11,7 @@ from ..prompts import Prompt, json_prompt, situation_words
 from ..reader import Steps, plan_schema, read_choice
 from ..recovery import recover_plan
 from ..vocabulary import Scope, Vocabulary
-from .models import MAX_TOKENS, Chooser, Completion, Model
+from .models import MAX_TOKENS, Chooser, Completion, Model, is_chooser
 
 _CACHED_SCOPES = 1024
 
@@ -60,7 +60,7 @@ class Questions:
             steps: (action, target) among which a model that only chooses may choose.
         """
         words, scope = self._words, self._scopes[scope_id]
-        if isinstance(model, Chooser):
+        if is_chooser(model):
             options = tuple(f"{words.actions[action].name} {words.targets[target]}" for action, target in steps)
             return Question(
                 model.prompt(words, scope, key),

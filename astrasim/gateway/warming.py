@@ -17,7 +17,7 @@ from ..reader import plan_schema
 from ..recovery import recover_plan
 from ..vocabulary import Scope, Vocabulary
 from .disk import Disk, connect, refusing
-from .models import MAX_TOKENS, Chooser, ModelError, open_model
+from .models import MAX_TOKENS, ModelError, is_chooser, open_model
 from .spec import ModelSpec
 from .travel import opened
 from .vectors import centre
@@ -88,7 +88,7 @@ async def warm(
     known, made, failed, why, saved_s = len(situations) - len(todo), 0, 0, "", time.monotonic()
     progress(known)
     model = await open_model(spec, at_a_time, tell)
-    if isinstance(model, Chooser):
+    if is_chooser(model):
         raise ModelError("no_model", f"the {spec} only chooses among what is legal in a game, so nothing can be asked")
     slots = anyio.Semaphore(at_a_time)
 

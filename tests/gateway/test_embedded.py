@@ -16,7 +16,7 @@ from astrasim.gateway import ModelSpec, embedded
 from astrasim.gateway.calibration import CalibrationStore
 from astrasim.gateway.embedded import Embedded, choose_step, open_embedded
 from astrasim.gateway.llama import Branches, Llama, load
-from astrasim.gateway.models import Chooser, ModelError
+from astrasim.gateway.models import ModelError, is_chooser
 from astrasim.prompts import choice_prompt, steps_of
 from astrasim.vocabulary import Scope
 
@@ -183,7 +183,7 @@ def test_until_it_is_calibrated_it_refuses_at_once_and_then_chooses(
 
     async def play() -> None:
         model = Embedded(Llama(engine, characters), store, told.append)
-        assert isinstance(model, Chooser)
+        assert is_chooser(model)
         engine.go_on.clear()
         for _ in range(3):
             with pytest.raises(ModelError, match=r"role grazer \(0 of 6\): heuristics decide") as caught:

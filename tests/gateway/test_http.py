@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from astrasim.gateway import ModelSpec
 from astrasim.gateway.http import MAX_BODY_BYTES, error_message, measured
-from astrasim.gateway.models import Chooser, Model, ModelError, open_model
+from astrasim.gateway.models import Model, ModelError, is_chooser, open_model
 from astrasim.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 async def model_at(kind: Kind, url: str, key: str | None = None, max_in_flight: int = 1) -> Model:
     spec = ModelSpec(kind=kind, name="sheep-1", base_url=url, api_key=SecretStr(key) if key else None)
     model = await open_model(spec, max_in_flight, print)
-    assert not isinstance(model, Chooser)
+    assert not is_chooser(model)
     return model
 
 
