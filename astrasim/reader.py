@@ -61,7 +61,7 @@ def read_json_plan(text: str, vocabulary: Vocabulary, scope: Scope) -> Steps:
     """
     _check_length(text)
     try:
-        answer = json.loads(text, object_pairs_hook=_object)
+        answer = _decode(text)
     except (ValueError, RecursionError) as error:
         raise PlanRejected("not_json", f"{type(error).__name__}: {error}") from None
     steps = _values(answer, ("steps",), "the answer")[0]
@@ -92,6 +92,9 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found := dict(pairs)) != len(pairs):
         raise PlanRejected("wrong_shape", "a key stands twice in one object")
     return found
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_object).decode
 
 
 def _values(given: object, keys: tuple[str, ...], what: str) -> list[object]:

@@ -150,6 +150,8 @@ class OllamaModel:
 
     async def _model_name(self) -> str:
         """The name given, else that of a model that is loaded, else the first that is there."""
+        if self._name:
+            return self._name
         async with self._naming:
             if not self._name:
                 names = await self._list("/api/ps") or await self._list("/api/tags")

@@ -64,6 +64,8 @@ class OpenAIModel:
 
     async def _model_name(self) -> str:
         """The name given, else the first that the server lists."""
+        if self._name:
+            return self._name
         async with self._naming:
             if not self._name:
                 try:

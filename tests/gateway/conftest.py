@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -208,6 +209,13 @@ class StubServer:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def speaks_tls(self, certificate: Path) -> None:
+        """From now on, with the certificate and the key of this file."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = self.url.replace("http:", "https:")
 
     def says(self, body: bytes, status: int = 200, **headers: str) -> None:
         """Answer every request with this."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import socket
@@ -10,6 +11,7 @@ import tracemalloc
 import zlib
 from functools import partial
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
@@ -33,6 +35,27 @@ RUN = {
     "openai": b'{"choices": [{"finish_reason": "stop", "message": {"content": "run"}}]}',
     "ollama": b'{"message": {"role": "assistant", "content": "run"}, "done_reason": "stop", "done": true}',
 }
+
+# For 127.0.0.1, signed by itself, valid until 2126: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1
+# -nodes -days 36500 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1
+CERTIFICATE = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgAJbfauPuobokpKvs
+BzURrysSRklHHPIb3t0KCf9j3ayhRANCAATPAzBqZaIolrsKdg50brsbPah2RVJA
+3v5BzKIgSfQsYvzEQQIVm0wtFZ3nwNaiCLBkHg7ankh/wc95bQOFMwLz
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBkTCCATagAwIBAgIUZCZZVBDSMjb78hBO5IJ+HbO+RTcwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJMTI3LjAuMC4xMCAXDTI2MTEyMjE5MzAyN1oYDzIxMjYxMDI5
+MTkzMDI3WjAUMRIwEAYDVQQDDAkxMjcuMC4wLjEwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAATPAzBqZaIolrsKdg50brsbPah2RVJA3v5BzKIgSfQsYvzEQQIVm0wt
+FZ3nwNaiCLBkHg7ankh/wc95bQOFMwLzo2QwYjAdBgNVHQ4EFgQU296nPC1hDmJE
+ABALBXKHCugfUAkwHwYDVR0jBBgwFoAU296nPC1hDmJEABALBXKHCugfUAkwDwYD
+VR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMAoGCCqGSM49BAMCA0kAMEYC
+IQDjhTc7mbdDlGsm8ehy77zpOCzUFLLw1z5ZwR73a9CpaQIhAPmju7sCnuth2Odw
+BKBuP7h1IwOo28FR1vEbTTQelShD
+-----END CERTIFICATE-----
+"""
 
 
 @pytest.fixture(params=["openai", "ollama"])
@@ -319,3 +342,87 @@ def test_a_servers_cookies_are_not_kept(kind: Kind, server: StubServer) -> None:
 
     anyio.run(ask_twice)
     assert len(server.headers) == 2 and not any("cookie" in headers for headers in server.headers)
+
+
+def test_a_server_elsewhere_is_asked_through_the_proxy_of_the_environment(
+    kind: Kind, server: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url.replace("//", f"//shepherd:{KEY}@"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    server.says(RUN[kind])
+    assert anyio.run(ask, kind, "http://models.invalid:1234") == "run"
+    assert server.paths[0].startswith("http://models.invalid:1234/")
+    server.says(f"no entry with {KEY}".encode(), status=407)
+    with pytest.raises(ModelError) as caught:
+        anyio.run(ask, kind, "http://models.invalid:1234")
+    assert (caught.value.reason, caught.value.detail) == ("http_407", "no entry with ***")
+
+
+def test_all_proxy_counts_and_no_proxy_does(kind: Kind, server: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("http_proxy", raising=False)
+    monkeypatch.setenv("all_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "here.invalid")
+    server.says(RUN[kind])
+    assert anyio.run(ask, kind, "http://models.invalid") == "run"
+    with pytest.raises(ModelError, match="unreachable"):
+        anyio.run(ask, kind, "http://here.invalid")
+
+
+def test_passwords_of_netrc_are_not_sent(
+    kind: Kind, server: StubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login shepherd password crook\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    server.says(RUN[kind])
+    assert answer(kind, server) == "run"
+    assert "authorization" not in server.headers[0]
+
+
+def test_a_certificate_must_be_signed_by_somebody_known(
+    kind: Kind, server: StubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "certificate.pem"
+    file.write_text(CERTIFICATE)
+    server.speaks_tls(file)
+    server.says(RUN[kind])
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    assert "certificate" in error(kind, server).detail
+    assert error(kind, server).reason == "unreachable"
+    assert not server.bodies
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    assert answer(kind, server) == "run"
+
+
+@pytest.mark.parametrize(
+    "said", [b"what?\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", b"HTTP/1.1 200 OK\r\nX"]
+)
+def test_what_is_no_http_is_a_lost_connection(kind: Kind, server: StubServer, said: bytes) -> None:
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(said)
+        handler.close_connection = True
+
+    server.reply = reply
+    assert error(kind, server).reason == "connection_lost"
+
+
+def test_connections_end_with_the_event_loop(
+    kind: Kind, server: StubServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(RUN[kind])))
+        handler.end_headers()
+        handler.wfile.write(RUN[kind])
+        threading.Thread(target=wait_for_the_end, args=(handler.connection,), daemon=True).start()
+
+    def wait_for_the_end(connection: socket.socket) -> None:
+        if not connection.recv(1, socket.MSG_PEEK):
+            server.client_gone.set()
+
+    server.reply = reply
+    assert answer(kind, server) == "run"
+    assert server.client_gone.wait(10)
+    gc.collect()
+    assert not caplog.records
