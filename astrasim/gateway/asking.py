@@ -103,19 +103,31 @@ async def _complete(request: Request, question: Question, policy: GatewayPolicy)
             return False  # what is known to be wrong says more than that the deadline passed in a pause
         return error.wait_s or True
 
+    # The first try, nearly always the only one, is made without stamina, which takes longer than reading the answer; if
+    # it fails, stamina hears of it as its first.
+    failure: ModelError | None = None
+    try:
+        return await _once(request, question)
+    except ModelError as error:
+        failure = error
     tries = stamina.retry_context(
         on=again, attempts=request.tries_left, timeout=None,
         wait_initial=pause_s, wait_max=float("inf"), wait_jitter=pause_s / 2,
     )  # fmt: skip
     async for attempt in tries:
         with attempt:
-            request.tries += 1
+            if failure is not None:
+                try:
+                    raise failure
+                finally:
+                    failure = None
             return await _once(request, question)
     raise AssertionError("the last try ends by returning or raising")
 
 
 async def _once(request: Request, question: Question) -> Completion:
     """One try, and what it cost. One that is cut short has cost its prompt; one that no server took, nothing."""
+    request.tries += 1
     about, before = question.prompt.about_tokens, request.tokens
     request.tokens += about
     try:
