@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
+from astrasim.gateway.idling import let_others_go_first
+
 MODEL = "stub"
 
 _PIECES = 8  # of a streamed answer. A model sends one a token, which would cost the machine under test much CPU
@@ -65,33 +67,32 @@ class Paced:
             self._headers.append((b"content-length", str(len(self._chunks[0])).encode()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start, last = asyncio.get_running_loop().time(), len(self._chunks) - 1
+        loop = asyncio.get_running_loop()
+        start, last = loop.time(), len(self._chunks) - 1
         complete = False
         self._statistics.in_flight += 1
+        left = loop.create_task(_client_left(receive))
         try:
             for index, chunk in enumerate(self._chunks):
                 share = 0.5 + 0.5 * index / last if last else 1.0
-                if await _client_left(receive, start + self._latency_s * share):
+                if (await asyncio.wait([left], timeout=max(0.0, start + self._latency_s * share - loop.time())))[0]:
                     return
                 if index == 0:
                     await send({"type": "http.response.start", "status": 200, "headers": self._headers})
                 await send({"type": "http.response.body", "body": chunk, "more_body": index < last})
+                let_others_go_first()
             complete = True
         finally:
+            left.cancel()
             self._statistics.in_flight -= 1
             self._statistics.answered += complete
             self._statistics.cancelled += not complete
 
 
-async def _client_left(receive: Receive, until: float) -> bool:
-    """Wait for the loop time `until`; True, and at once, if the client hangs up before."""
-    try:
-        async with asyncio.timeout_at(until):
-            while (await receive())["type"] != "http.disconnect":
-                pass
-    except TimeoutError:
-        return False
-    return True
+async def _client_left(receive: Receive) -> None:
+    """Ends when the client hangs up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def openai_error(refusal: Refusal) -> dict[str, Any]:
@@ -130,10 +131,13 @@ def openai_chunks(answer: Answer, with_usage: bool) -> list[str]:
     head = _openai_head(answer, "chat.completion.chunk")
     deltas = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in answer.pieces())]
     finished: list[tuple[dict[str, str], str | None]] = [(delta, None) for delta in deltas] + [({}, answer.finish)]
-    chunks = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": end}]} for delta, end in finished]
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": delta, "finish_reason": end}]} for delta, end in finished
+    ]
     if with_usage:
-        chunks.append({**head, "choices": [], "usage": _openai_usage(answer)})
-    return [*(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks), "data: [DONE]\n\n"]
+        chunks.append({"choices": [], "usage": _openai_usage(answer)})
+    told = json.dumps(head)[:-1]  # encoded once, and joined with what differs
+    return [*(f"data: {told}, {json.dumps(chunk)[1:]}\n\n" for chunk in chunks), "data: [DONE]\n\n"]
 
 
 def ollama_line(answer: Answer, text: str, *, last: bool = False) -> str:

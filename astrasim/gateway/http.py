@@ -26,6 +26,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
+from .idling import let_others_go_first
 from .models import ModelError
 from .spec import ModelSpec
 
@@ -159,6 +160,7 @@ class HttpClient:
             body, received = bytearray(), 0
             decoder = self._decoder(response.headers.get("Content-Encoding", "identity"))
             while piece := await response.content.readany():
+                let_others_go_first()
                 received += len(piece)
                 try:
                     body += piece if decoder is None else decoder.decompress(piece, MAX_BODY_BYTES + 1 - len(body))
