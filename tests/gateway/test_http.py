@@ -255,6 +255,29 @@ def test_cancelling_closes_the_connection(kind: Kind, server: StubServer) -> Non
     assert server.client_gone.wait(10)
 
 
+def test_cancelling_in_mid_answer_closes_the_connection(kind: Kind, server: StubServer) -> None:
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        handler.wfile.write(b" ")
+        begun.set()
+        if not handler.connection.recv(1):
+            server.client_gone.set()
+
+    async def impatient() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, kind, server.url)
+            await anyio.to_thread.run_sync(begun.wait)
+            await anyio.sleep(0.05)
+            tasks.cancel_scope.cancel()
+
+    begun = threading.Event()
+    server.reply = reply
+    anyio.run(impatient)
+    assert server.client_gone.wait(10)
+
+
 def test_a_proxy_is_not_asked_about_this_machine(
     kind: Kind, server: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,6 +390,19 @@ def test_all_proxy_counts_and_no_proxy_does(kind: Kind, server: StubServer, monk
     assert anyio.run(ask, kind, "http://models.invalid") == "run"
     with pytest.raises(ModelError, match="unreachable"):
         anyio.run(ask, kind, "http://here.invalid")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [("https_proxy", "socks5://127.0.0.1:9", "a socks5 proxy"), ("SSL_CERT_FILE", json.__file__, "SSL_CERT_FILE")],
+)
+def test_an_environment_that_cannot_be_used_is_told(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ModelError, match=f"no_model: .*{says}"):
+        anyio.run(ask, kind, "https://models.invalid")
 
 
 def test_passwords_of_netrc_are_not_sent(
