@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
-from astrasim.gateway.idling import let_others_go_first
-
 MODEL = "stub"
 
 _PIECES = 8  # of a streamed answer. A model sends one a token, which would cost the machine under test much CPU
@@ -80,7 +78,6 @@ class Paced:
                 if index == 0:
                     await send({"type": "http.response.start", "status": 200, "headers": self._headers})
                 await send({"type": "http.response.body", "body": chunk, "more_body": index < last})
-                let_others_go_first()
             complete = True
         finally:
             left.cancel()

@@ -4,10 +4,10 @@ What a server sends is bounded before it is read, in bytes on the wire and after
 followed, what is on this machine is asked without a proxy, and no error repeats the key or the password.
 
 aiohttp, because the gateway shares the cores with the game and an answer comes in dozens of pieces: an answer of 12
-costs 1.1 ms of CPU time, and 0.8 on uvloop, where httpx took 2.2 on either (each piece goes up through five generators)
-and httpx over aiohttp (httpx-aiohttp, which also calls a lost connection a time-out) 1.5. A protocol of our own over a
-parser in C would take 0.5, and have to find out again what aiohttp knows of HTTP. To read less often, in larger pieces,
-brought nothing.
+costs 1.1 ms of CPU time, where httpx took 2.2 (each piece goes up through five generators) and httpx over aiohttp
+(httpx-aiohttp, which also calls a lost connection a time-out) 1.5. On uvloop it is 0.8, but that cannot be told to let
+others go first (``idling.py``). A protocol of our own over a parser in C would take 0.5, and have to find out again
+what aiohttp knows of HTTP. To read less often, in larger pieces, brought nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
-from .idling import let_others_go_first
 from .models import ModelError
 from .spec import ModelSpec
 
@@ -165,7 +164,6 @@ class HttpClient:
             body, received = bytearray(), 0
             decoder = self._decoder(response.headers.get("Content-Encoding", "identity"))
             while piece := await response.content.readany():
-                let_others_go_first()
                 received += len(piece)
                 try:
                     body += piece if decoder is None else decoder.decompress(piece, MAX_BODY_BYTES + 1 - len(body))

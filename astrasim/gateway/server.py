@@ -25,7 +25,7 @@ from ..vocabulary import Scope, Vocabulary
 from .asking import Request, ask
 from .exchanges import ExchangeLog
 from .framing import FrameReader, FramingError, Message, pack
-from .idling import event_loop, give_way, let_others_go_first
+from .idling import event_loop, give_way
 from .keeping import Keeping
 from .leaving import leave, leave_orphaned, leave_with_game
 from .messages import MAX_TO_GAME, MAX_TO_GATEWAY, QUEUE_FACTOR, clean
@@ -88,7 +88,6 @@ class Server:
                 while True:
                     while (message := frames.take()) is not None:
                         self._accept(message, tasks)
-                    let_others_go_first()
                     while len(self._outbox) > _OUTBOX_BYTES:  # the game does not read, so we do not either
                         self._sent = anyio.Event()
                         await self._sent.wait()
@@ -162,7 +161,6 @@ class Server:
                 data = bytes(self._outbox)
                 self._outbox.clear()
                 self._sent.set()
-                let_others_go_first()
                 await stream.send(data)
 
     def _push(self, message: Message) -> None:
