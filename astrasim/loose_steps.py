@@ -19,7 +19,8 @@ ARGUMENTS_KEYS = ("arguments", "parameters", "input")
 JSON_LIKE = re.compile(r"\s*+(?:```\w*\s*+)?[\[{]")
 
 _MAX_LINE = 200
-_UNIT = r"\s*(?:s|secs?|seconds?)?"
+# Possessive, or a text of thousands of spaces takes seconds to be refused.
+_UNIT = r"\s*+(?:s|secs?|seconds?)?"
 _SECONDS = re.compile(rf"\s*([+-]?[0-9]{{1,9}}(?:\.[0-9]{{0,9}})?){_UNIT}\s*", re.IGNORECASE)
 _LINE = re.compile(rf"(.*\S)\s+([0-9]{{1,9}}(?:\.[0-9]{{0,9}})?){_UNIT}", re.IGNORECASE)
 _SECONDS_KEYS = ("seconds", "duration", "durationseconds", "secs")

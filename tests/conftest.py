@@ -20,6 +20,11 @@ _numbers = count(1)
 
 # How long an example takes is the machine's affair; what it must not take is measured in benchmarks.
 hypothesis.settings.register_profile("astrasim", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# For those who read what strangers send, by name: `pytest tests/gateway/test_any_answer.py --hypothesis-profile=fuzz`.
+hypothesis.settings.register_profile(
+    "fuzz", hypothesis.settings.get_profile("astrasim"), max_examples=10_000, database=None, print_blob=True,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)  # fmt: skip
 hypothesis.settings.load_profile("astrasim")
 
 

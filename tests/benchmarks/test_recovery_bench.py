@@ -35,6 +35,7 @@ TEXTS = {
     "tags that are none": "<" * MAX_ANSWER_CHARS,
     "comments": ("{//" * MAX_ANSWER_CHARS)[:MAX_ANSWER_CHARS],
     "plans": (PLAN * MAX_ANSWER_CHARS)[:MAX_ANSWER_CHARS],
+    "a duration behind spaces": PLAN.replace("3", f'"1{" " * 60_000}x"', 1),
     "one string": '["' + "\\'" * 32_000,
 }
 
