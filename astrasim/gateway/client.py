@@ -100,7 +100,7 @@ class Gateway:
         self._life = Life(settings, self._counts, policy.memory_mb(model.is_in_gateway) + keeping.memory_mb)
         self._telling = Telling()
         self._pending = Pending(breaker_of(model, policy), self._counts)
-        self.memory = Memory(vocabulary, self._send_about) if keeping.can_recall else None
+        self.memory = Memory(vocabulary, self._telling.scopes, self._send_about) if keeping.can_recall else None
         """The plans that the gateway remembers; None where it knows none that the tick's cache does not."""
         self._note = ""
         self._busy_with = ""
@@ -198,7 +198,7 @@ class Gateway:
         ask["s"] = round(seconds, 3)
         if options:
             ask["o"] = [[int(action), int(target)] for action, target in options]
-        if self._pending.add(int(request_id), self._clock(), seconds):
+        if self._pending.add(int(request_id), int(scope_id), self._clock(), seconds):
             ask["probe"] = True  # asked once: a server that comes back needs no crowd of retries
         self._telling.tell(link, scope_id)
         link.push(pack(ask, MAX_TO_GATEWAY))
@@ -282,8 +282,12 @@ class Gateway:
             if type(request_id) is not int or request_id not in self._pending:
                 self._counts.dropped += 1  # invented, or late: cancelled, expired
                 return
-            read = read_answer(message, request_id, self._vocabulary) if kind == "answer" else None
-            result: Answer | Failure | None = read or (read_failure(message, request_id) if kind == "failure" else None)
+            result: Answer | Failure | None
+            if kind == "answer":
+                scope = self._telling.scopes[self._pending.scope_id(request_id)]
+                result = read_answer(message, request_id, self._vocabulary, scope)
+            else:
+                result = read_failure(message, request_id)
             if result is None:
                 self._counts.dropped += 1
                 result = Failure(request_id, "bad_message", "the gateway's message about it makes no sense", False)

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import NamedTuple, TypeGuard
 
 from ..reader import Steps
-from ..vocabulary import MAX_STEPS, Vocabulary
+from ..vocabulary import MAX_STEPS, Scope, Vocabulary
 from .framing import Message
 
 MAX_TO_GAME = 32 * 1024
@@ -184,10 +184,10 @@ def clean(text: str, limit: int = RAW_CHARS) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def read_answer(message: Message, request_id: int, vocabulary: Vocabulary) -> Answer | None:
-    """The answer that a message holds, or None if it makes no sense."""
+def read_answer(message: Message, request_id: int, vocabulary: Vocabulary, scope: Scope) -> Answer | None:
+    """The answer that a message holds to a request of this scope, or None if it makes no sense."""
     raw, latency_ms, usage = message.get("raw"), message.get("ms"), message.get("usage", [0, 0, 0, 0])
-    steps = read_steps(message.get("steps"), vocabulary)
+    steps = read_steps(message.get("steps"), vocabulary, scope)
     if steps is None or not isinstance(raw, str) or not isinstance(usage, list) or len(usage) != len(NO_USAGE):
         return None
     tries, tokens = message.get("tries", 1), message.get("tokens", 0)
@@ -209,8 +209,8 @@ def read_failure(message: Message, request_id: int) -> Failure | None:
     return Failure(request_id, clean(reason, 40), clean(detail), rejected, int(tries), int(tokens), float(wait_s))
 
 
-def read_steps(value: object, vocabulary: Vocabulary) -> Steps | None:
-    """Steps as messages and cache files hold them, or None if they make no sense."""
+def read_steps(value: object, vocabulary: Vocabulary, scope: Scope) -> Steps | None:
+    """Steps as messages and cache files hold them, or None if they are no plan for those in ``scope``."""
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_STEPS:
         return None
     actions, targets = len(vocabulary.actions), len(vocabulary.targets)
@@ -224,6 +224,10 @@ def read_steps(value: object, vocabulary: Vocabulary) -> Steps | None:
             return None
         if not (0 <= action < actions and 0 <= target < targets):
             return None
+        # Kernels run the steps of a plan without asking again whether there are such: the reader is not relied upon.
+        able = vocabulary.actions[action]
+        if able.name not in scope.actions or vocabulary.targets[target] not in able.targets:
+            return None
         if not vocabulary.min_seconds <= seconds <= vocabulary.max_seconds:
             return None
         steps.append((action, target, float(seconds)))
@@ -231,5 +235,5 @@ def read_steps(value: object, vocabulary: Vocabulary) -> Steps | None:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether it is a number as JSON has them, and no bool."""
-    return type(value) is int or type(value) is float
+    """Whether it is a finite number as JSON has them, one that can be reckoned with (to 1e15), and no bool."""
+    return (type(value) is int or type(value) is float) and -1e15 <= value <= 1e15

@@ -20,6 +20,7 @@ class _Asked(NamedTuple):
     until: float
     """When to stop waiting for it."""
     probe: bool
+    scope_id: int
 
 
 class Pending:
@@ -40,12 +41,16 @@ class Pending:
     def __contains__(self, request_id: object) -> bool:
         return request_id in self._asked
 
-    def add(self, request_id: int, now: float, seconds: float) -> bool:
+    def add(self, request_id: int, scope_id: int, now: float, seconds: float) -> bool:
         """A request goes out. True if it is the one that tries a server which was given a rest."""
         probe = self.breaker.asked(now)
-        self._asked[request_id] = _Asked(now + seconds + _EXPIRY_GRACE_S, probe)
+        self._asked[request_id] = _Asked(now + seconds + _EXPIRY_GRACE_S, probe, scope_id)
         self._counts.sent += 1
         return probe
+
+    def scope_id(self, request_id: int) -> int:
+        """The number of the scope that a request is about."""
+        return self._asked[request_id].scope_id
 
     def end(self, result: Answer | Failure, now: float) -> None:
         """A request has ended so."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import AstraSimError
 from ..reader import Steps
-from ..vocabulary import Vocabulary
+from ..vocabulary import MAX_KEY, Scope, Vocabulary
 from .framing import Message
 from .messages import is_number, read_steps
 
@@ -88,9 +88,12 @@ class MemoryStatistics(NamedTuple):
 class Memory:
     """Look-ups behind the gateway. A look-up that is not answered within a fraction of a second is lost: look again."""
 
-    def __init__(self, vocabulary: Vocabulary, send: Callable[[Message, Pairs], bool]) -> None:
-        """``send`` sends a message about these situations, if it can be sent now."""
-        self._vocabulary, self._send = vocabulary, send
+    def __init__(
+        self, vocabulary: Vocabulary, scopes: Mapping[int, Scope], send: Callable[[Message, Pairs], bool]
+    ) -> None:
+        """``scopes`` are those declared so far, by number. ``send`` sends a message about these situations, if it can
+        be sent now."""
+        self._vocabulary, self._scopes, self._send = vocabulary, scopes, send
         self._found: deque[Recalled] = deque(maxlen=_WAITING)
         self.statistics = MemoryStatistics()
 
@@ -128,7 +131,7 @@ class Memory:
         answers = message.get("a")
         if not isinstance(answers, list) or len(answers) > MAX_LOOKS:
             return False
-        found = [_read_recalled(answer, self._vocabulary) for answer in answers]
+        found = [_read_recalled(answer, self._vocabulary, self._scopes) for answer in answers]
         self._found.extend(each for each in found if each is not None)
         return None not in found
 
@@ -153,15 +156,18 @@ def answer_looks(recall: Recall, message: Message) -> list[list[Any]]:
     return answers
 
 
-def _read_recalled(answer: object, vocabulary: Vocabulary) -> Recalled | None:
-    if not isinstance(answer, list) or len(answer) not in (2, 5) or type(answer[0]) is not int:
+def _read_recalled(answer: object, vocabulary: Vocabulary, scopes: Mapping[int, Scope]) -> Recalled | None:
+    if not isinstance(answer, list) or len(answer) not in (2, 5):
         return None
     scope_id, key = answer[:2]
-    if type(key) is not int:
+    # These go into columns of the tick, of int32 and int64.
+    if type(scope_id) is not int or type(key) is not int or not (0 <= scope_id < 2**31 and 0 <= key < MAX_KEY):
         return None
     if len(answer) == 2:
         return Recalled(scope_id, key, 0, None, None)
-    level, steps, remaining_s = answer[2], read_steps(answer[3], vocabulary), answer[4]
+    if (scope := scopes.get(scope_id)) is None:
+        return None
+    level, steps, remaining_s = answer[2], read_steps(answer[3], vocabulary, scope), answer[4]
     if level not in (0, 1, 2) or steps is None or not (remaining_s is None or is_number(remaining_s)):
         return None
     return Recalled(scope_id, key, int(level), steps, remaining_s)
@@ -171,7 +177,7 @@ def _read_statistics(message: Message) -> MemoryStatistics | None:
     values = {name: message.get(name) for name in MemoryStatistics._fields}
     counts = [values[name] for name in MemoryStatistics._fields[:8]]
     pairs = [values["age_s"], values["lookup_us"]]
-    if not all(type(count) is int for count in counts):
+    if not all(type(count) is int and is_number(count) for count in counts):
         return None
     if not all(isinstance(pair, list) and len(pair) == 2 and all(map(is_number, pair)) for pair in pairs):
         return None

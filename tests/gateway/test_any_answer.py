@@ -1,7 +1,7 @@
 """Whatever a model or a server sends, a plan by the domain's declarations comes out, or an error that says what was
 wrong; nothing else.
 
-In the suite each test tries 1,000 answers or a few hundred. By name it tries a hundred times as many (half an hour):
+In the suite 1,000 answers of models are tried, and some hundred of servers. By name it is a hundred times as many:
 ``pytest tests/gateway/test_any_answer.py --hypothesis-profile=fuzz``
 """
 
@@ -78,9 +78,9 @@ NAMES = st.sampled_from([
 ])  # fmt: skip
 _NUMBERS = [
     1, 3, 10, 11, 0, -1, 2.5, 0.4, 1e308, -1e308, 5e-324, float("nan"), float("inf"), -0.0, 2**63, 10**400, True, None,
-    "3", "3 s", "1e9", "NaN", "٣", "1" + " " * 5000 + "x", "9" * 5000,
+    "3", "3 s", "1e9", "NaN", "٣", "1" + " " * 20_000 + "x", "9" * 5000,
 ]  # fmt: skip
-NUMBERS = st.integers(0, len(_NUMBERS) - 1).map(_NUMBERS.__getitem__)  # sampled_from would print them all
+NUMBERS = st.integers(0, len(_NUMBERS) - 1).map(lambda at: _NUMBERS[at])  # sampled_from would print them
 KEYS = st.sampled_from([
     "steps", "plan", "actions", "action", "target", "seconds", "duration", "name", "arguments", "function",
     "tool_calls", "choices", "message", "content", "response", "legal", "step", "score", "time", "Target", "__class__",
@@ -143,25 +143,25 @@ SHAPED = VALUES | PLANS.map(lambda plan: {"steps": plan})
 WRITTEN = st.builds(lambda write, value: write(value), st.sampled_from(WRITERS), SHAPED)
 CHANGE = st.sampled_from(["cut", "repeat", "replace", "insert"])
 CHANGES = st.lists(st.tuples(CHANGE, st.integers(0, 500), st.integers(0, 40), PIECES | NAMES), min_size=1, max_size=4)
-ANSWERS = st.one_of(
-    st.builds(lambda wrap, text: wrap.format(text, text), WRAPS, WRITTEN),
-    st.builds(mutated, LEGAL.map(lambda plan: json.dumps(plan_of(plan))) | WRITTEN, CHANGES),
-    st.builds(lambda one, other: f"{one}\n{other}", WRITTEN, WRITTEN),
-    st.builds(lambda piece, times, text: piece * times + text, PIECES, st.integers(0, 70_000), WRITTEN),
-    st.text(max_size=100),
-)
+ANSWERS: dict[str, st.SearchStrategy[str]] = {
+    "wrapped": st.builds(lambda wrap, text: wrap.format(text, text), WRAPS, WRITTEN),
+    "mutated": st.builds(mutated, LEGAL.map(lambda plan: json.dumps(plan_of(plan))) | WRITTEN, CHANGES),
+    "two in one": st.builds(lambda one, other: f"{one}\n{other}", WRITTEN, WRITTEN),
+    "long": st.builds(lambda piece, times, text: piece * times + text, PIECES, st.integers(0, 70_000), WRITTEN),
+    "noise": st.text(max_size=100) | st.lists(PIECES | NAMES, max_size=30).map("".join),
+}
 
 
 READERS: list[Callable[..., Steps]] = [recover_plan, read_json_plan, read_compact_plan]
 READERS.append(partial(read_choice, options=OPTIONS))
 
 
-@settings(max_examples=10 * EXAMPLES)
-@given(ANSWERS)
-@example('{"steps": [{"action": "flee", "target": "threat", "seconds": "1' + " " * 60_000 + 'x"}]}')
-def test_whatever_a_model_answers_is_an_allowed_plan_or_refused(text: str) -> None:
+@pytest.mark.parametrize("sort", ANSWERS)
+@settings(max_examples=2 * EXAMPLES)
+@given(data=st.data())
+def test_whatever_a_model_answers_is_an_allowed_plan_or_refused(sort: str, data: st.DataObject) -> None:
+    text = data.draw(ANSWERS[sort])
     for read in READERS:
-        began = time.thread_time()
         try:
             steps = read(text, vocabulary=WORLD, scope=LAMB)
         except PlanRejected as error:
@@ -174,7 +174,15 @@ def test_whatever_a_model_answers_is_an_allowed_plan_or_refused(text: str) -> No
             said = fold(json.dumps(text, ensure_ascii=False))
             assert all(WORLD.actions[action].name in said for action, _, _ in steps), "a model did not say that"
             event("a plan")
-        assert not FUZZING or time.thread_time() - began < LONGEST_S
+        # The lesser of two: rubbish of Hypothesis's own may be collected in one.
+        assert not FUZZING or min(cost_s(read, text), cost_s(read, text)) < LONGEST_S
+
+
+def cost_s(read: Callable[..., Steps], text: str) -> float:
+    began = time.thread_time()
+    with suppress(PlanRejected):
+        read(text, vocabulary=WORLD, scope=LAMB)
+    return time.thread_time() - began
 
 
 @settings(max_examples=EXAMPLES)

@@ -35,7 +35,7 @@ fields = st.fixed_dictionaries(
 @settings(deadline=None, max_examples=50)
 @given(fields)
 def test_whatever_comes_is_a_sound_result_or_none(meadow: Meadow, message: dict[str, object]) -> None:
-    answer = read_answer(message, 1, meadow.vocabulary)
+    answer = read_answer(message, 1, meadow.vocabulary, meadow.scope())
     if answer is not None:
         assert 1 <= len(answer.steps) <= 8
         for action, target, seconds in answer.steps:

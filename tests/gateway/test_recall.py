@@ -238,7 +238,7 @@ json = st.recursive(
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(["found", "memory"]), json, json)
 def test_no_message_raises_in_the_game(kind: str, answers: Any, other: Any) -> None:
-    memory = Memory(MEADOW, lambda message, pairs: True)
+    memory = Memory(MEADOW, {1: grazer()}, lambda message, pairs: True)
     fields = memory.statistics._asdict() | {"a": answers, "truth": other, "age_s": answers}
     memory.accept({"t": kind, **fields})
     for found in memory.found():
@@ -248,7 +248,7 @@ def test_no_message_raises_in_the_game(kind: str, answers: Any, other: Any) -> N
 
 @pytest.mark.parametrize("answer", [[1, 2, 0, [[9, 0, 1.0]], None], [1, 2, 3, [[0, 0, 1.0]], None], [1], [True, 2]])
 def test_answers_that_make_no_sense_are_thrown_away(answer: Any) -> None:
-    memory = Memory(MEADOW, lambda message, pairs: True)
+    memory = Memory(MEADOW, {1: grazer()}, lambda message, pairs: True)
     assert not memory.accept({"t": "found", "a": [answer, [1, 5]]})
     assert memory.found() == [Recalled(1, 5, 0, None, None)]
 
