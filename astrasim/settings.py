@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -19,6 +19,7 @@ from pydantic_settings import (
 from .arguments import unknown
 from .errors import SettingsError
 from .gateway.policy import GatewayPolicy
+from .gateway.spec import ApiKey
 from .vocabulary import PromptLength
 
 PREFIX = "ASTRASIM_"
@@ -63,9 +64,9 @@ class Settings(BaseSettings, GatewayPolicy):
     """Which model to ask an OpenAI-compatible server for."""
     base_url: str = Field("", repr=False)  # it may hold a password
     """Of an OpenAI-compatible server, with its ``/v1``; from ``OPENAI_BASE_URL``."""
-    api_key: SecretStr | None = None
+    api_key: ApiKey | None = None
     """For that server; from ``OPENAI_API_KEY``. It is shown nowhere."""
-    ollama_url: str = ""
+    ollama_url: str = Field("", repr=False)  # as base_url
     """Where Ollama is, read as Ollama reads ``OLLAMA_HOST``; empty: ``http://127.0.0.1:11434``. From ``OLLAMA_URL``,
     else ``OLLAMA_HOST``."""
     ollama_model: str = ""

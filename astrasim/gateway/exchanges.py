@@ -6,6 +6,7 @@ import json
 import queue
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ class ExchangeLog:
     Exchanges that come faster than the disk takes them are left out; the next line written counts them in ``left_out``.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, hide: Callable[[str], str]) -> None:
+        """``hide`` makes of an answer one without the key."""
+        self._hide = hide
         self.trouble = ""
         self._path = path
         self._left_out = 0
@@ -41,7 +44,7 @@ class ExchangeLog:
             "request": request_id,
             "system": prompt.system,
             "user": prompt.user,
-            "raw": None if raw is None else clean(raw, _RAW_CHARS),
+            "raw": None if raw is None else clean(self._hide(raw), _RAW_CHARS),
             "outcome": outcome,
             "latency_ms": round(latency_ms, 1),
         }

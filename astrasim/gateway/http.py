@@ -23,7 +23,7 @@ from collections.abc import AsyncGenerator
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, NoReturn
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -74,14 +74,14 @@ class HttpClient:
         parts = urlsplit(spec.base_url)
         self._proxy = None if is_loopback(spec.base_url) else _proxy(parts.scheme, parts.hostname or "")
         key = spec.api_key.get_secret_value() if spec.api_key else ""
-        passwords = [parts.password or "", urlsplit(self._proxy or "").password or ""]
-        self._secrets = [secret for secret in (key, *passwords, *map(unquote, passwords)) if secret]
+        self._hide = spec.hide
+        password = urlsplit(self._proxy or "").password or ""
+        self._proxy_secrets = [secret for secret in (password, unquote(password)) if secret]
         # Bodies are asked for uncompressed: they are small, and decompressing them is work and risk.
         accept = {"Accept": "application/json, text/event-stream", "Accept-Encoding": "identity"}
         self._headers = {**accept, "Content-Type": "application/json"}
-        if parts.username or parts.password:
-            login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-            self._headers["Authorization"] = f"Basic {b64encode(login.encode()).decode()}"
+        if spec.login is not None:
+            self._headers["Authorization"] = f"Basic {b64encode(':'.join(spec.login).encode()).decode()}"
         elif key:
             self._headers["Authorization"] = f"Bearer {key}"
         self._tls = _verifying() if parts.scheme == "https" else True
@@ -132,9 +132,9 @@ class HttpClient:
     def clean(self, detail: str) -> str:
         """``detail``, short and without the secrets: servers like to repeat a wrong key, and it must not get into
         panels and logs."""
-        for secret in self._secrets:
+        for secret in self._proxy_secrets:
             detail = detail.replace(secret, "***")
-        return detail[:ERROR_CHARS]
+        return self._hide(detail)[:ERROR_CHARS]
 
     async def _exchange(
         self, session: aiohttp.ClientSession, method: str, url: str, content: bytes | None, may_be_stale: bool = True
@@ -148,7 +148,7 @@ class HttpClient:
         _opened.set(opened)
         try:
             response = await session.request(
-                method, _without_login(url), data=content,
+                method, url, data=content,
                 allow_redirects=False,  # a redirect could take prompt and key to another server
             )  # fmt: skip
         except aiohttp.ClientConnectorError:
@@ -208,11 +208,6 @@ def _verifying() -> ssl.SSLContext:
     return context
 
 
-def _without_login(url: str) -> str:
-    parts = urlsplit(url)
-    return url if "@" not in parts.netloc else urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
 def _proxy(scheme: str, host: str) -> str | None:
     """The proxy that environment or system name for such addresses, if any."""
     proxies = getproxies()
@@ -246,8 +241,8 @@ def error_message(body: bytes) -> str:
 def seconds_to_wait(retry_after: str) -> float:
     """What a ``Retry-After`` header asks for, in seconds (RFC 9110, 10.2.3: seconds, or a date); 0 for what is neither,
     or past."""
-    if retry_after.strip().isdecimal():
-        return float(retry_after[:9])
+    if (seconds := retry_after.strip()).isdecimal():
+        return float(seconds[:9])
     try:
         date = parsedate_to_datetime(retry_after)
         return max(0.0, date.timestamp() - time.time())

@@ -51,7 +51,7 @@ class OllamaModel:
         self._name = spec.name
         self._naming = anyio.Lock()
         self._place = str(spec)
-        self._base = spec.base_url.rstrip("/")
+        self._base = spec.address.rstrip("/")
         self._http = HttpClient(spec)
         self._tell = tell
         self._told = ""

@@ -35,8 +35,8 @@ class OpenAIModel:
         self._naming = anyio.Lock()
         self._place = str(spec)
         self._http = HttpClient(spec)
-        self._url = endpoint(spec.base_url, "chat/completions")
-        self._models_url = endpoint(spec.base_url, "models")
+        self._url = endpoint(spec.address, "chat/completions")
+        self._models_url = endpoint(spec.address, "models")
         self._manner = Manner()
 
     async def complete(self, prompt: Prompt, schema: dict[str, Any], max_tokens: int) -> Completion:

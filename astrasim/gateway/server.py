@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,19 +40,22 @@ from .spec import ModelSpec
 _OUTBOX_BYTES = 1024 * 1024
 _RECEIVE_BYTES = 64 * 1024
 _OBJECTS_A_COLLECTION = 10_000
+LEAST_SECRET = 8
+"""Characters; see :meth:`ModelSpec.hide`."""
 
 
 def serve(settings: dict[str, Any]) -> NoReturn:
     """Be the gateway until the game is gone."""
-    log = ExchangeLog(Path(settings["log"])) if settings["log"] else None
+    spec = ModelSpec(**settings["model"])
+    log = ExchangeLog(Path(settings["log"]), partial(spec.hide, least=LEAST_SECRET)) if settings["log"] else None
     # What function models print goes where people see it; standard output is closed.
     sys.stdout = sys.stderr or sys.stdout
     leave_with_game(log)
     code = 0
     try:
-        anyio.run(Server(settings, log).run, backend_options={"loop_factory": event_loop})
+        anyio.run(Server(settings, spec, log).run, backend_options={"loop_factory": event_loop})
     except BaseException:
-        traceback.print_exc()
+        print(spec.hide(traceback.format_exc()), file=sys.stderr)
         code = 1
     leave(code, log)
 
@@ -59,10 +63,10 @@ def serve(settings: dict[str, Any]) -> NoReturn:
 class Server:
     """One game's gateway."""
 
-    def __init__(self, settings: dict[str, Any], log: ExchangeLog | None) -> None:
+    def __init__(self, settings: dict[str, Any], spec: ModelSpec, log: ExchangeLog | None) -> None:
         self._port: int = settings["port"]
         self._secret: str = settings["secret"]
-        self._spec = ModelSpec(**settings["model"])
+        self._spec = spec
         self._policy = GatewayPolicy(**settings["policy"])
         self._keeping = Keeping(**settings.get("cache", {}))
         self._log = log
@@ -117,7 +121,7 @@ class Server:
             self._model = await open_model(self._spec, self._policy.max_in_flight, self._tell)
         except ModelError as error:
             self._model = BrokenModel(error)
-            self._push({"t": "note", "text": clean(error.detail)})
+            self._push({"t": "note", "text": self._clean(error.detail)})
         with self._recall.surviving():
             await to_thread.run_sync(self._recall.open)
         for scope_id, scope in self._scopes.items():
@@ -134,7 +138,7 @@ class Server:
 
     def _tell(self, text: str) -> None:
         """Say what the model is busy with, "" for nothing any more."""
-        self._push({"t": "progress", "text": clean(text)})
+        self._push({"t": "progress", "text": self._clean(text)})
 
     async def _watch(self) -> None:
         """Tell the game each second what is remembered, and once if the log is in trouble."""
@@ -237,15 +241,19 @@ class Server:
         except PlanRejected as error:
             self._fail(request, error.reason, request.raw or "", rejected=True)
         except Exception as error:  # a mistake of ours: one request's trouble, not everybody's
-            traceback.print_exc()
+            print(self._spec.hide(traceback.format_exc()), file=sys.stderr)
             self._fail(request, "gateway_error", f"{type(error).__name__}: {error}")
         finally:
             if self._requests.get(request.id) is request:
                 del self._requests[request.id]
 
+    def _clean(self, text: str) -> str:
+        """``text`` as it may leave this process: short, and without the key."""
+        return clean(self._spec.hide(text, LEAST_SECRET))
+
     def _succeed(self, request: Request, steps: Steps) -> None:
         self._push(
-            {"t": "answer", "id": request.id, "steps": steps, "raw": clean(request.raw or ""),
+            {"t": "answer", "id": request.id, "steps": steps, "raw": self._clean(request.raw or ""),
              "ms": round(request.latency_ms, 3), "usage": request.usage, "tries": request.tries,
              "tokens": request.tokens}
         )  # fmt: skip
@@ -255,6 +263,6 @@ class Server:
     ) -> None:
         if not request.cancelled:
             self._push(
-                {"t": "failure", "id": request.id, "reason": reason, "detail": clean(detail), "rejected": rejected,
-                 "tries": request.tries, "tokens": request.tokens, "wait_s": round(wait_s, 3)}
+                {"t": "failure", "id": request.id, "reason": reason, "detail": self._clean(detail),
+                 "rejected": rejected, "tries": request.tries, "tokens": request.tokens, "wait_s": round(wait_s, 3)}
             )  # fmt: skip

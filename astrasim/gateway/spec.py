@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
-from urllib.parse import urlsplit
+import base64
+from functools import cached_property
+from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, model_validator
+
+
+def _sendable(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value().strip()  # a line's end is easily copied along
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("the key holds what no HTTP header can (a line break, a letter with an accent); copy it anew")
+    return SecretStr(text)
+
+
+ApiKey = Annotated[SecretStr, AfterValidator(_sendable)]
+"""A key as an HTTP header can hold it."""
 
 
 class ModelSpec(BaseModel):
@@ -29,7 +42,7 @@ class ModelSpec(BaseModel):
     kind: Literal["openai", "ollama", "embedded", "function"]
     name: str = ""
     base_url: str = ""
-    api_key: SecretStr | None = None
+    api_key: ApiKey | None = None
 
     @model_validator(mode="after")
     def _check(self) -> ModelSpec:
@@ -49,6 +62,40 @@ class ModelSpec(BaseModel):
         return self
 
     @property
+    def address(self) -> str:
+        """``base_url`` without user and password, which are sent in a header: libraries log the addresses they ask."""
+        parts = urlsplit(self.base_url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+    @property
+    def login(self) -> tuple[str, str] | None:
+        """User and password in ``base_url``, if there are any."""
+        parts = urlsplit(self.base_url)
+        return (unquote(parts.username or ""), unquote(parts.password or "")) if "@" in parts.netloc else None
+
+    @cached_property
+    def _secrets(self) -> tuple[str, ...]:
+        """In all their spellings, the longest first: one may hold another."""
+        found = {self.api_key.get_secret_value()} if self.api_key else set[str]()
+        if self.login is not None:
+            user, password = self.login
+            found |= {password or user, urlsplit(self.base_url).password or urlsplit(self.base_url).username or ""}
+            found.add(base64.b64encode(f"{user}:{password}".encode()).decode())
+        return tuple(sorted(found - {""}, key=len, reverse=True))
+
+    def hide(self, text: str, least: int = 1) -> str:
+        """``text`` without key and password, for people: servers repeat them in errors, and might in answers.
+
+        Args:
+            least: how long a secret must be. Keys such as ``x`` or ``none``, for servers that want none, are no
+                secrets, and may be a part of many words.
+        """
+        for secret in self._secrets:
+            if len(secret) >= least:
+                text = text.replace(secret, "***")
+        return text
+
+    @property
     def chooses(self) -> bool:
         """Whether the model is too small to write plans, and chooses among the heuristic's steps instead."""
         return self.kind == "embedded"
@@ -61,7 +108,7 @@ class ModelSpec(BaseModel):
     @property
     def tag(self) -> str:
         """The model as scopes name it."""
-        where = f"@{urlsplit(self.base_url).netloc.rpartition('@')[2]}" if self.base_url else ""
+        where = f"@{urlsplit(self.address).netloc}" if self.base_url else ""
         return f"{self.kind}:{self.name}{where}" if self.name else str(self)
 
     def __str__(self) -> str:
@@ -70,5 +117,4 @@ class ModelSpec(BaseModel):
             return f"function {self.name}"
         if self.kind == "embedded":
             return "embedded model"
-        parts = urlsplit(self.base_url)
-        return f"{self.kind} at {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return f"{self.kind} at {self.address}"
