@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .statistics import Statistics as Statistics
     from .steps import Status as Status
     from .views import Rows as Rows
+    from .vocabulary import quoted as quoted
 
 __version__ = "0.1.0"
 
@@ -43,7 +44,7 @@ _HOME = {
     "PlanRejected": "errors", "SettingsError": "errors", "TransitionError": "errors", "WorldError": "errors",
     "FrameTimes": "frames", "run_frames": "frames", "GatewayPolicy": "gateway.policy",
     "Plan": "plans", "Source": "plans", "Settings": "settings", "Simulation": "simulation",
-    "Situation": "situation", "Statistics": "statistics", "Status": "steps", "Rows": "views",
+    "Situation": "situation", "Statistics": "statistics", "Status": "steps", "Rows": "views", "quoted": "vocabulary",
 }  # fmt: skip
 
 __all__ = ["__version__", *_HOME]  # noqa: PLE0604  the keys are strings

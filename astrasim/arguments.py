@@ -44,6 +44,16 @@ def names_of(given: object, where: str) -> tuple[str, ...]:
     return names
 
 
+def line_of(given: object, where: str, most: int) -> str:
+    """``given`` as one line of a prompt, single-spaced, of at most ``most`` characters."""
+    if not isinstance(given, str):
+        raise DomainError(f"{where}={given!r} must be a string")
+    line = " ".join("".join(c if c.isprintable() else " " for c in given).split())
+    if len(line) > most:
+        raise DomainError(f"{where} has {len(line)} characters; at most {most} go into a prompt: {line[:40]!r}...")
+    return line
+
+
 def number(given: object, where: str, least: float = -LARGEST, most: float = LARGEST) -> float:
     """``given`` as a float of at least ``least`` and at most ``most``."""
     wanted = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .arguments import Names, known, name_of, names_of, number, numbers, takes
+from .arguments import Names, known, line_of, name_of, names_of, number, numbers, takes
 from .declarations import MIN_SECONDS, SELF, WAIT, Action, Feature, default_hysteresis
 from .errors import DomainError
 from .roles import STYLES, Role
@@ -19,6 +19,11 @@ from .surroundings import F, OneOrMore, Surroundings
 
 if TYPE_CHECKING:
     from .check import Report
+
+
+PERSONA_MAX_CHARS = 1000
+LINE_MAX_CHARS = 200
+"""Of an action's ``about``, and of a feature's phrase."""
 
 
 class Domain(Surroundings):
@@ -89,6 +94,8 @@ class Domain(Surroundings):
             phrases = () if isinstance(words, str) or not isinstance(words, Iterable) else tuple(words)
             if not phrases or not all(isinstance(phrase, str) for phrase in phrases):
                 raise DomainError(f"{owner}: words={words!r}: write a list of phrases, one for each bucket")
+            for phrase in phrases:
+                line_of(phrase, f"{owner}: words", LINE_MAX_CHARS)
             bounds = tuple(number(edge, f"{owner}: edges") for edge in edges)
             feature = Feature(
                 name, column, function, vectorised, bounds, phrases,
@@ -224,7 +231,7 @@ class Domain(Surroundings):
             kinds=None if kinds is None else self._kinds(kinds, f"{owner}: kinds"),
             targets=names_of(targets, f"{owner}: targets"),
             seconds=number(seconds, f"{owner}: seconds", least=MIN_SECONDS, most=self.max_seconds),
-            about=" ".join(str(about).split()),  # one line of a prompt
+            about=line_of(about, f"{owner}: about", LINE_MAX_CHARS),
             **rest,
         )
         self._actions.check([name], owner)
@@ -246,6 +253,8 @@ class Domain(Surroundings):
     ) -> None:
         """A role: ``style`` (tactical, stealth, support, exploration) or a heuristic decides without a model.
 
+        ``persona`` is what a model is told of it, one line of at most 1,000 characters; a name in it that a player
+        typed belongs into :func:`astrasim.quoted`.
         ``default`` is the plan it has from spawning on; its steps must have no preconditions. Every kind has a plain
         role of its own name besides, which an agent spawned without ``role=`` gets; declare it to change it.
         """
@@ -253,7 +262,7 @@ class Domain(Surroundings):
         known(style, STYLES, f"{owner}: style", "style")
         role = Role(
             name, tuple(self.kinds) if kinds is None else self._kinds(kinds, f"{owner}: kinds"), style,
-            STYLES[style].persona if persona is None else persona,
+            STYLES[style].persona if persona is None else line_of(persona, f"{owner}: persona", PERSONA_MAX_CHARS),
             None if actions is None else names_of(actions, f"{owner}: actions"), names_of(default, f"{owner}: default"),
         )  # fmt: skip
         self._roles.check([name], owner)

@@ -10,9 +10,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from .reader import read_compact_plan, whole_seconds
-from .vocabulary import MAX_STEPS, PromptLength, Scope, Vocabulary
+from .vocabulary import MAX_STEPS, PromptLength, Scope, Vocabulary, delimited
 
-_NO_DELIMITERS = str.maketrans("<>", "‹›")
 _SHAPE = '{"steps": [{"action": ..., "target": ..., "seconds": ...}]}'
 
 
@@ -59,9 +58,8 @@ def situation_words(vocabulary: Vocabulary, scope: Scope, key: int) -> str:
 
 def order_words(scope: Scope) -> str:
     """The player's order as a model reads it."""
-    # The player's words are data: delimited, one line, and of bounded length (see normalise_order). What could end the
-    # quotation is replaced by what looks like it.
-    return f"The player's order to you, in quotes: <<{scope.order.translate(_NO_DELIMITERS)}>>"
+    # The player's words are data: delimited, one line, and of bounded length (see normalise_order).
+    return f"The player's order to you, in quotes: {delimited(scope.order)}"
 
 
 def _full(vocabulary: Vocabulary, scope: Scope) -> str:

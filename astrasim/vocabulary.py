@@ -19,6 +19,8 @@ PROMPT_VERSION = "2"
 MAX_STEPS = 8
 MAX_KEY = 2**62
 ORDER_MAX_CHARS = 200
+NAME_MAX_CHARS = 40
+_NO_DELIMITERS = str.maketrans("<>", "‹›")
 
 PromptLength = Literal["full", "compressed", "simplified"]
 PROMPT_LENGTHS: tuple[PromptLength, ...] = ("full", "compressed", "simplified")
@@ -155,17 +157,37 @@ class Vocabulary(_Frozen):
 
 
 def normalise_order(text: str) -> str:
-    """An order as it enters a scope: one line, single spaces, lower case, at most 200 characters.
-
-    Control characters are dropped, so that what a player typed stays one delimited line of data in a prompt. Characters
-    that only look different (full-width forms, ligatures) become one, so that such orders share plans.
+    """An order as it enters a scope: :func:`one_line` of lower case, at most 200 characters, so that orders which only
+    look different share plans.
 
     Raises:
         DomainError: if ``text`` is no string.
     """
     if not isinstance(text, str):
         raise DomainError(f"an order is a string, not {text!r}; use '' to relieve an agent of its order")
+    return one_line(text, 2 * ORDER_MAX_CHARS).lower()[:ORDER_MAX_CHARS].rstrip()
+
+
+def one_line(text: str, most: int) -> str:
+    """What a player typed, as data for a prompt: one line, single spaces, no control characters, at most ``most``
+    characters. Characters that only look different (full-width forms, ligatures) become one."""
     # Only the first few hundred characters can matter: a pasted book must not cost a frame.
-    head = unicodedata.normalize("NFKC", text.strip()[: 4 * ORDER_MAX_CHARS])
-    printable = "".join(c if c.isprintable() else " " for c in head)
-    return " ".join(printable.lower().split())[:ORDER_MAX_CHARS].rstrip()
+    head = unicodedata.normalize("NFKC", text.strip()[: 4 * most])
+    return " ".join("".join(c if c.isprintable() else " " for c in head).split())[:most].rstrip()
+
+
+def quoted(text: str) -> str:
+    """A name that a player typed, for a persona or a phrase: ``<<Ash>>``, one line of at most 40 characters between
+    marks that nothing in it can end. A model is not sure to heed the marks; what it answers is checked all the same.
+
+    Raises:
+        DomainError: if ``text`` is no string.
+    """
+    if not isinstance(text, str):
+        raise DomainError(f"what is quoted is a string, not {text!r}")
+    return delimited(one_line(text, NAME_MAX_CHARS))
+
+
+def delimited(line: str) -> str:
+    """``line`` between marks. What could end them is replaced by what looks like it."""
+    return f"<<{line.translate(_NO_DELIMITERS)}>>"

@@ -43,6 +43,11 @@ def situation(prompt: Prompt, schema: dict[str, Any]) -> str:
     return json.dumps({"steps": [{"action": "rest", "target": "home", "seconds": seconds}]})
 
 
+def obey(prompt: Prompt, schema: dict[str, Any]) -> str:
+    """Says what the player wants it to say, word for word."""
+    return prompt.user.partition("<<")[2].partition(">>")[0]
+
+
 def play(prompt: Prompt, schema: dict[str, Any]) -> Any:
     lines = prompt.system.splitlines()
     what = next((line.partition("play ")[2] for line in lines if "play " in line), "flee")
