@@ -38,6 +38,18 @@ def test_every_module_that_the_readme_runs_exists() -> None:
         subprocess.run([sys.executable, "-P", "-m", module, "--help"], check=True, capture_output=True, timeout=60)
 
 
+def test_every_test_that_the_documents_name_exists() -> None:
+    named = [
+        (document.name, *found)
+        for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+        for found in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", document.read_text(encoding="utf-8"))
+    ]
+    assert len(named) > 20, "docs/security.md names the test of each promise"
+    for document, file, test in named:
+        source = (ROOT / file).read_text(encoding="utf-8") if (ROOT / file).is_file() else ""
+        assert re.search(rf"^def {test or 'test_'}", source, re.MULTILINE), f"{document} names {file}::{test}"
+
+
 def test_every_link_in_the_documents_leads_somewhere() -> None:
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)", document.read_text(encoding="utf-8")):
