@@ -15,7 +15,7 @@ import trustme
 from pydantic import SecretStr
 
 from astrasim.gateway import ModelSpec
-from astrasim.gateway.models import Chooser, ModelError, open_model
+from astrasim.gateway.models import ModelError, is_chooser, open_model
 from astrasim.gateway.ollama_host import probe_ollama
 from astrasim.prompts import Prompt
 
