@@ -53,7 +53,9 @@ def main(version: Annotated[bool, typer.Option("--version", help="Show the versi
 
 @app.command()
 def stress(
-    agents: Annotated[int, typer.Option(min=0, help="How many agents.")] = 5000,
+    agents: Annotated[
+        int | None, typer.Option(min=0, help="How many agents; else 5,000, and 10,000 with --faults.")
+    ] = None,
     every: Annotated[int, typer.Option(min=1, max=60, help="Each agent perceives in every k-th tick.")] = 1,
     frames: Annotated[int, typer.Option(min=1, help="Frames to measure, after the warm-up.")] = 600,
     model: Annotated[
@@ -65,10 +67,12 @@ def stress(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workload: Annotated[str, typer.Option(help="arena (two teams), or herd (three kinds, food, rocks)")] = "arena",
     stub_latency_ms: Annotated[str, typer.Option(help="The stub's latency, LOW:HIGH in milliseconds.")] = "100:500",
-    fault: Annotated[str, typer.Option(help="none; half-way, kill or stop (for ten seconds) the gateway.")] = "none",
-    control: Annotated[
-        bool, typer.Option("--control", help="Run it again right after, without the fault, or else without a model.")
-    ] = False,
+    faults: Annotated[
+        str | None,
+        typer.Option(help="Make these faults (all, or names with commas; see docs/gateway.md), each beside a control."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="With --faults: a second or two each.")] = False,
+    control: Annotated[bool, typer.Option("--control", help="Run it again right after, without a model.")] = False,
     draw: Annotated[
         str, typer.Option(help="none; window; or dummy: drawn as for a window, but shown nowhere.")
     ] = "none",
@@ -82,8 +86,15 @@ def stress(
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure one capacity run at 60 FPS, or search for the largest number that is sustained."""
+    """Measure one capacity run at 60 FPS, search for the largest number that is sustained, or make faults."""
     perf = _load("perf", "stress")
+    if quick and faults is None:
+        raise typer.BadParameter("--quick is for fault runs: add --faults all")
+    if faults is not None and (find or control or profile or draw != "none" or model != "stub"):
+        raise typer.BadParameter(
+            "--faults makes the stub fail, draws nothing and has controls of its own: leave out --find, --control, "
+            "--profile, --draw and --model"
+        )
     if find and control:
         raise typer.BadParameter("--control is for one run: leave out --find")
     if (picture is not None or runs > 1) and not find:
@@ -96,8 +107,14 @@ def stress(
         latency_ms = (float(low), float(high or low))
     except ValueError:
         raise typer.BadParameter(f"{stub_latency_ms!r} is not LOW:HIGH in milliseconds, such as 100:500") from None
-    run = perf.Run(agents, every, frames, model, rate, budget_ms, seed, latency_ms, fault, workload, draw, profile)
-    if find:
+    if agents is None:
+        agents = 5000 if faults is None else 10_000
+    run = perf.Run(agents, every, frames, model, rate, budget_ms, seed, latency_ms, workload, draw, profile)
+    if faults is not None:
+        made = _load("perf", "faults")
+        with _err.status("starting", refresh_per_second=2) as status:
+            figures = made.measure_faults(run, made.chosen(faults), quick=quick, told=_both(status))
+    elif find:
         # The tries run in processes of their own, so a line that turns here is in no frame.
         with _err.status("starting", refresh_per_second=2) as status:
             figures = _load("perf", "finding").find(run, runs, told=_both(status))
@@ -105,9 +122,15 @@ def stress(
         figures = perf.measure(run, _tell)
         if control:
             figures["control"] = perf.measure(run.control(), _tell)
-    _load("perf", "report").show(figures, _out)
+    report = _load("perf", "report")
+    if faults is not None:
+        report.show_faults(figures, _out)
+    else:
+        report.show(figures, _out)
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    if figures.get("failed"):
+        raise typer.Exit(1)
     if picture is not None:
         _load("perf", "plot").plot([figures], picture)
 

@@ -35,7 +35,7 @@ def gather(sim: Simulation) -> Statistics:
         requests=Requests(
             counts.sent, counts.answered, counts.failed, counts.rejected, counts.cancelled, counts.refused, counts.late,
             n[c.SHARED], counts.obvious, len(planner.requests), planner.latency_ms.percentiles(), dict(counts.reasons),
-            counts.usage,
+            counts.usage, counts.retries,
         ),
         lookups=Lookups(n[c.HITS], n[c.NEAR_HITS], n[c.ORDER_HITS], n[c.MISSES], n[c.NEGATIVE_HITS]),
         cache=planner.cache.statistics(),
@@ -99,6 +99,7 @@ def measured(sim: Simulation, times: FrameTimes, memory_before: int) -> dict[str
             "shared": s.requests.shared,
             "per_second": round(s.requests.sent / times.seconds, 2) if times.seconds else 0.0,
             "obvious": s.requests.obvious,
+            "retries": s.requests.retries,
             "reasons": s.requests.reasons,
         },
         "tokens": {

@@ -160,6 +160,7 @@ class Planner:
         for message in messages:
             request = self.requests.pop(message.request_id, None)
             self.admission.ended(message.request_id, message.tries, message.tokens)
+            self.counts.retries += max(message.tries - 1, 0)
             if request is None:
                 self.counts.late += 1
             elif isinstance(message, Failure):

@@ -71,6 +71,7 @@ class RequestCounts:
     refused: int = 0
     late: int = 0
     obvious: int = 0
+    retries: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     usage: ModelUse = field(default_factory=lambda: ModelUse(0, 0, 0.0, 0.0))
 
@@ -104,6 +105,7 @@ class Requests(NamedTuple):
     nobody waited for any more. ``shared``: agents that came to a situation which was already asked about.
     ``obvious``: not asked, because the model only chooses and there was one thing to do, or none.
     ``latency_ms``: from asking to having the plan, by the clock on the wall. ``reasons``: why some failed.
+    ``retries``: how often requests that have ended were sent again.
     """
 
     sent: int
@@ -119,6 +121,7 @@ class Requests(NamedTuple):
     latency_ms: Percentiles
     reasons: dict[str, int]
     usage: ModelUse
+    retries: int
 
 
 class Lookups(NamedTuple):

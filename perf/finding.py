@@ -37,14 +37,12 @@ def find(
         measured: one run; None if its process died.
 
     Raises:
-        SettingsError: for fewer than 600 frames, no search at all, a run with a fault, or a budget of 0.
+        SettingsError: for fewer than 600 frames, no search at all, or a budget of 0.
     """
     if run.frames < MIN_FRAMES:
         raise SettingsError(f"frames={run.frames}: a number is sustained over {MIN_FRAMES} frames; give that or more")
     if runs < 1:
         raise SettingsError(f"runs={runs}: give 1 or more")
-    if run.fault != "none":
-        raise SettingsError(f"fault {run.fault!r}: a search goes without; look for the number first, then try a fault")
     if not run.budget_ms:
         raise SettingsError("budget_ms=0: nobody plans then, and a search is for agents that do; give it more than 0")
     searches: list[tuple[Search, Figures]] = []

@@ -1,8 +1,8 @@
 """Server processes that cannot outlive their user.
 
 A server says where it listens in one line on stdout, ``... listening on http://127.0.0.1:43211``. Its parent holds the
-other end of its stdin and never writes to it: when the parent is gone, however it went, stdin ends and so does the
-server. That works the same on Linux, macOS and Windows, which signals and process groups do not.
+other end of its stdin, and may tell it something there: when the parent is gone, however it went, stdin ends and so
+does the server. That works the same on Linux, macOS and Windows, which signals and process groups do not.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import IO
+from contextlib import contextmanager, suppress
+from typing import IO, NamedTuple, Protocol
 
 from astrasim.gateway import idling
 
@@ -32,14 +32,21 @@ def announce(name: str, url: str) -> None:
     print(f"{name}{LISTENING}{url}", flush=True)
 
 
-def exit_with_parent() -> None:
-    """End this process as soon as its stdin ends, which is when its parent closes the pipe or dies."""
+def exit_with_parent(told: Callable[[str], object] = lambda _: None) -> None:
+    """End this process as soon as its stdin ends, which is when its parent closes the pipe or dies.
+
+    Args:
+        told: is given each line that the parent writes before that, without its end, in a thread of its own.
+    """
 
     def watch() -> None:
+        said = b""
         try:
             # The descriptor, not sys.stdin: a daemon thread inside a buffered reader aborts the interpreter at exit.
-            while os.read(0, 1024):
-                pass
+            while data := os.read(0, 1024):
+                *lines, said = (said + data).split(b"\n")
+                for line in lines:
+                    told(line.decode())
         except OSError:
             pass
         # Not sys.exit: that would end this thread only, and a busy main thread must not hold up the end.
@@ -58,11 +65,31 @@ def give_way() -> None:
     idling.give_way()
 
 
+class Tell(Protocol):
+    """Tells a server something."""
+
+    def __call__(self, line: str, reply_s: float = 5.0) -> str:
+        """Write a line to its stdin, wait for the next line on its stdout, and return that.
+
+        Raises:
+            OSError: it is gone (ConnectionError, with its stderr), or says nothing for so long (TimeoutError).
+        """
+        ...
+
+
+class ServerProcess(NamedTuple):
+    """A server that runs: where it listens, its process's number, and how to tell it something."""
+
+    url: str
+    pid: int
+    tell: Tell
+
+
 @contextmanager
 def server_process(
     module: str, arguments: Sequence[str] = (), *, start_s: float = 30.0, environment: Mapping[str, str] | None = None
-) -> Iterator[str]:
-    """Run ``python -m module arguments`` for the length of the block and yield the URL that it announces.
+) -> Iterator[ServerProcess]:
+    """Run ``python -m module arguments`` for the length of the block.
 
     The module must know ``--exit-with-parent`` (see `exit_with_parent`). `environment` is added to this process's own.
 
@@ -86,15 +113,31 @@ def server_process(
         process_group=None if sys.platform == "win32" else 0,
     )
     announced: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    replies: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     complaints: collections.deque[str] = collections.deque(maxlen=_STDERR_LINES_KEPT)
 
     def on_stdout(line: str) -> None:
         if LISTENING in line:
             announced.put(line.partition(LISTENING)[2].split()[0])
+        else:
+            replies.put(line.rstrip("\n"))
+
+    def tell(line: str, reply_s: float = 5.0) -> str:
+        assert process.stdin is not None, "stdin was opened as a pipe"
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        try:
+            reply = replies.get(timeout=reply_s)
+        except queue.Empty:
+            raise TimeoutError(f"{module} was told {line!r} and said nothing for {reply_s:g} s") from None
+        if reply is None:
+            readers[1].join(timeout=5.0)
+            raise ConnectionError(f"{module} ended. Its stderr:\n{''.join(complaints) or '(empty)'}")
+        return reply
 
     # Both pipes are read until their end, or a server that says much would block on a full one.
     readers = [
-        _reader(process.stdout, on_stdout, lambda: announced.put(None)),
+        _reader(process.stdout, on_stdout, lambda: (announced.put(None), replies.put(None))),
         _reader(process.stderr, complaints.append, lambda: None),
     ]
     try:
@@ -110,7 +153,7 @@ def server_process(
             readers[1].join(timeout=5.0)
             said = "".join(complaints) or "(empty)"
             raise ServerStartError(f"{module} ended with status {status} before it listened. Its stderr:\n{said}")
-        yield url
+        yield ServerProcess(url, process.pid, tell)
     finally:
         _end(process)
         for reader in readers:
@@ -141,7 +184,8 @@ def _reader(stream: IO[str] | None, on_line: Callable[[str], object], at_end: Ca
 def _end(process: subprocess.Popen[str]) -> int:
     """End `process` for sure, in at most about 4 s, and return its exit status."""
     assert process.stdin is not None, "stdin was opened as a pipe"
-    process.stdin.close()  # asks: exit_with_parent sees the end of its stdin
+    with suppress(OSError):  # it was killed
+        process.stdin.close()  # asks: exit_with_parent sees the end of its stdin
     for insist in (process.terminate, process.kill):
         try:
             return process.wait(timeout=2.0)

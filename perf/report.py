@@ -11,6 +11,7 @@ from rich.table import Table
 from astrasim.frames import MIN_FRAMES
 
 Figures = dict[str, Any]
+PROCESSES = ("game", "gateway")
 
 
 def _joined(part: str, *names: str, form: str = "{:.2f}") -> Callable[[Figures], str]:
@@ -74,8 +75,7 @@ def show(figures: Figures, console: Console) -> None:
     )
     table.add_column("")
     for run in runs:
-        fault = run["settings"]["fault"]
-        table.add_column(f"model {run['model']}" + (f", fault {fault}" if fault != "none" else ""), justify="right")
+        table.add_column(f"model {run['model']}", justify="right")
     for name, value in ROWS:
         table.add_row(name, *(value(run) for run in runs))
     console.print(table)
@@ -107,3 +107,40 @@ def found(find: Figures) -> str:
     said = f"sustained at 60 FPS: {find['median']:,} agents (to within {find['tolerance']:.0%})"
     runs = len(find["agents"])
     return said + (f", median of {runs} searches, {find['least']:,} to {find['most']:,}" if runs > 1 else "")
+
+
+def show_faults(figures: Figures, console: Console) -> None:
+    """Print a fault run, a line a fault."""
+    table = Table(title=f"faults, {figures['agents']:,} agents: what each cost, beside a control without it")
+    for name in ("fault", "missed", "control", "CPU ms", "counted as", "illegal", "no plan", "MB", "back in s", ""):
+        is_text = name in ("fault", "counted as", "")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=name != "counted as")
+    for row in figures["rows"]:
+        made, control, counts = row["fault"], row["control"], row["fault"]["counted"]
+        counted = {name: count for name, count in made["reasons"].items() if name != "unwanted"}
+        counted |= {name: counts[name] for name in counts if name not in ("sent", "answered")}
+        table.add_row(
+            row["name"], f"{made['missed']}/{made['frames']}", f"{control['missed']}/{control['frames']}",
+            f"{made['planning_cpu_p99_ms']:.2f}", _counted(counted), str(made["illegal_steps"]),
+            str(made["without_plan"]), " ".join(_change(made["rss_mb"][p], control["rss_mb"][p]) for p in PROCESSES),
+            "never" if row["recovered_s"] is None else f"{row['recovered_s']:.1f}",
+            "[red]FAILED[/]" if row["failed"] else "[green]ok[/]",
+        )  # fmt: skip
+    console.print(table)
+    for row in figures["rows"]:
+        for said in row["failed"].values():
+            console.print(f"{row['name']}: {said}", style="red", highlight=False, markup=False)
+    rows, failed, m, s = figures["rows"], figures["failed"], figures["machine"], figures["settings"]
+    again = sum(row["tries"] > 1 for row in rows)
+    console.print(f"{len(rows) - len(failed)} of {len(rows)} passed, in {figures['seconds']:.0f} s", style="bold")
+    console.print(
+        f"{'Six faults share a control' if figures['quick'] else 'Each has a control of its own, right before it'}; "
+        f"{again} were made again, because they missed frames and nothing else was wrong. CPU ms: planning, p99, of "
+        f"{figures['budget_ms']:g}. MB: growth of game and gateway. {s['workload']}, at most "
+        f"{s['requests_per_second']:g} requests a second, seed {figures['seed']}; {m['processor']}, {m['cores']} "
+        f"cores, Python {m['python']}", highlight=False,
+    )  # fmt: skip
+
+
+def _change(after: float | None, before: float | None) -> str:
+    return "–" if after is None or before is None else f"{after - before:+.0f}"

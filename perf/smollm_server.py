@@ -56,8 +56,8 @@ def smollm_server(*, threads: int | None = None, parallel: int = 2) -> Iterator[
     environment = {_KEY_VARIABLE: key}
     with processes.server_process(
         "astrasim.perf.smollm_server", arguments, start_s=60.0, environment=environment
-    ) as url:
-        yield ServerAddress(url, key)
+    ) as server:
+        yield ServerAddress(server.url, key)
 
 
 def serve(file: Path, key: str, *, port: int, threads: int, parallel: int, context: int) -> tuple[object, str]:

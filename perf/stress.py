@@ -6,8 +6,6 @@ The command line is ``astrasim stress``; :func:`measure` is the same for program
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -29,19 +27,15 @@ if TYPE_CHECKING:
 WORKLOADS: dict[str, Callable[[int, Settings], Simulation]] = {"arena": build_arena, "herd": build_herd}
 WARM_UP_FRAMES = 120
 READY_S = 30.0
-FAULTS = ("none", "kill", "stop")
 DRAWS = ("none", "dummy", "window")
 SIZE = (1280, 720)
 """Of the window, in pixels."""
-STOPPED_FRAMES = 600
-MIN_STOP_FRAMES = 1800
 
 
 @dataclass(frozen=True)
 class Run:
     """What to measure. ``frames`` are counted after the warm-up.
 
-    ``fault`` happens half-way: "kill" kills the gateway's process, "stop" stops it (SIGSTOP) for ten seconds.
     ``draw``: "window" draws everybody and flips; "dummy" too, with a driver that shows nothing, so its flips are free.
     ``profile``: time each part of the tick.
     """
@@ -54,7 +48,6 @@ class Run:
     budget_ms: float = 2.0
     seed: int = 0
     latency_ms: tuple[float, float] = (100.0, 500.0)
-    fault: str = "none"
     workload: str = "arena"
     draw: str = "none"
     profile: bool = False
@@ -62,21 +55,11 @@ class Run:
     def __post_init__(self) -> None:
         if self.workload not in WORKLOADS:
             raise SettingsError(f"no workload {self.workload!r}; there are: {', '.join(WORKLOADS)}")
-        if self.fault not in FAULTS:
-            raise SettingsError(f"no fault {self.fault!r}; there are: {', '.join(FAULTS)}")
         if self.draw not in DRAWS:
             raise SettingsError(f"cannot draw {self.draw!r}; there are: {', '.join(DRAWS)}")
-        if self.fault == "stop" and not hasattr(signal, "SIGSTOP"):
-            raise SettingsError("fault 'stop' needs SIGSTOP, which this system does not have")
-        if self.fault == "stop" and self.frames < MIN_STOP_FRAMES:
-            raise SettingsError(f"fault 'stop' takes ten seconds; frames={self.frames} is less than {MIN_STOP_FRAMES}")
-        if self.fault != "none" and self.model == "none":
-            raise SettingsError(f"fault {self.fault!r} happens to the gateway, and model 'none' has none")
 
     def control(self) -> Run:
-        """What to compare it with: the same without the fault; if it has none, the same without a model."""
-        if self.fault != "none":
-            return replace(self, fault="none")
+        """What to compare it with: the same without a model."""
         return replace(self, model="none", rate=0.0)
 
 
@@ -99,17 +82,15 @@ def measure(run: Run, progress: Callable[[str], None] = lambda _: None) -> dict[
             if profile and draw:
                 draw = profile.timed("draw", draw)
 
-            def work(frame: int) -> None:
+            def work(_: int) -> None:
                 sim.tick()
                 if draw is not None:
                     draw()
-                if run.fault != "none":
-                    _strike(run, sim, frame - WARM_UP_FRAMES)
 
             run_frames(work, WARM_UP_FRAMES)
             sim.reset_stats()
             progress(f"{run.agents:,} agents, model {run.model}: {run.frames} frames ({run.frames / 60:.0f} s)")
-            times = run_frames(lambda frame: work(frame + WARM_UP_FRAMES), run.frames)
+            times = run_frames(work, run.frames)
             figures = _figures(run, sim, times, memory_before)
             figures["driver"] = screen.driver if screen else None
             if profile:
@@ -171,17 +152,6 @@ def wait_for_gateway(sim: Simulation, progress: Callable[[str], None]) -> None:
     raise RuntimeError(f"the gateway did not come up in {READY_S:g} s: {gateway.describe()}")
 
 
-def _strike(run: Run, sim: Simulation, frame: int) -> None:
-    gateway = sim.planner.gateway
-    if not isinstance(gateway, Gateway) or gateway.pid is None:
-        return
-    if frame == run.frames // 2:
-        # Windows ends a process for any signal that it does not know.
-        os.kill(gateway.pid, getattr(signal, "SIGKILL" if run.fault == "kill" else "SIGSTOP", signal.SIGTERM))
-    elif run.fault == "stop" and frame == run.frames // 2 + STOPPED_FRAMES:
-        os.kill(gateway.pid, getattr(signal, "SIGCONT", signal.SIGTERM))
-
-
 def _figures(run: Run, sim: Simulation, times: FrameTimes, memory_before: int) -> dict[str, Any]:
     return measured(sim, times, memory_before) | {
         "draw": run.draw,
@@ -190,7 +160,6 @@ def _figures(run: Run, sim: Simulation, times: FrameTimes, memory_before: int) -
         "settings": {
             "rate": run.rate,
             "latency_ms": list(run.latency_ms) if run.model == "stub" else None,
-            "fault": run.fault,
             "size": None if run.draw == "none" else list(SIZE),
             "warm_up_frames": WARM_UP_FRAMES,
             "deadline_s": sim.settings.deadline_s,

@@ -4,10 +4,11 @@
 
 It speaks both wires on the loopback, the OpenAI-compatible and Ollama's, streamed or whole. A plan is drawn at random,
 but legally, from the JSON schema that the request carries; plan and latency are functions of (seed, messages), so a run
-can be repeated. ``GET /stats`` says what became of the requests.
+can be repeated. ``GET /stats`` says what became of the requests. A line ``fault NAME`` on its stdin, which only its
+parent has, switches a fault of ``stub_faults.py`` on, and ``fault none`` off again.
 
 One request from end to end: its route counts it, `check` and `draw` make the plan, `Paced` sends it when its time has
-come, unless the client has hung up by then.
+come, unless the client has hung up by then. A fault takes the place of one of these.
 """
 
 from __future__ import annotations
@@ -17,14 +18,12 @@ import asyncio
 import hashlib
 import json
 import math
-import os
 import random
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -34,6 +33,8 @@ from starlette.types import ASGIApp
 from astrasim.gateway.idling import event_loop
 
 from . import processes
+from .stub_door import Door, listen
+from .stub_faults import ELSEWHERE, FAULTS, StubFault
 from .stub_plans import SchemaError, check, draw
 from .stub_wires import (
     CHARACTERS_PER_TOKEN,
@@ -63,6 +64,8 @@ class Stub:
         self._latency_ms = latency_ms
         self._context = 0  # as Ollama has it loaded; 0: not loaded
         self.statistics = Statistics()
+        self.fault: StubFault | None = None
+        self._chance = random.Random(seed)
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -74,6 +77,7 @@ class Stub:
                 self._route("GET", "/api/ps", self._ollama_running, ollama_error),
                 self._route("GET", "/api/version", self._ollama_version, ollama_error),
                 self._route("POST", "/api/chat", self._ollama_chat, ollama_error),
+                self._route("POST", ELSEWHERE, self._ollama_chat, ollama_error),
                 Route("/stats", self._stats),  # not counted: looking must not change what is seen
             ]
         )
@@ -88,10 +92,16 @@ class Stub:
         async def counted(request: Request) -> ASGIApp:
             self.statistics.requests[f"{method} {path}"] += 1
             try:
+                if method == "POST" and (fault := self.fault) is not None and self._chance.random() < fault.share:
+                    self.statistics.faulty += 1
+                    if fault.refusal is not None:
+                        raise fault.refusal
+                    if fault.reply is not None:
+                        return fault.reply
                 return await endpoint(request)
             except Refusal as refusal:
                 self.statistics.refused += 1
-                return JSONResponse(error(refusal), status_code=refusal.status)
+                return JSONResponse(error(refusal), status_code=refusal.status, headers=refusal.headers)
 
         return Route(path, counted, methods=[method])
 
@@ -148,6 +158,8 @@ class Stub:
             text = json.dumps(draw(schema, self._random("plan", prompt)), separators=(",", ":"))
         except SchemaError as error:
             raise Refusal(400, str(error)) from None
+        if self.fault is not None and self.fault.text is not None:
+            text, token_limit = self.fault.text(text), None
         tokens = math.ceil(len(text) / CHARACTERS_PER_TOKEN)
         cut = isinstance(token_limit, int) and 0 < token_limit < tokens
         return Answer(
@@ -186,19 +198,29 @@ def _inner(body: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def stub_server(seed: int = 0, latency_ms: tuple[float, float] = _LATENCY_MS) -> Iterator[str]:
-    """A stub in a process of its own for the length of the block. Yields its base URL, without a path.
+def stub_process(
+    seed: int = 0, latency_ms: tuple[float, float] = _LATENCY_MS, port: int = 0
+) -> Iterator[processes.ServerProcess]:
+    """A stub in a process of its own for the length of the block, whose ``tell("fault NAME")`` switches faults.
 
     Args:
         latency_ms: the least and the most time that an answer takes, in ms.
+        port: on the loopback; 0 takes a free one.
 
     Raises:
         ServerStartError: the process did not start; the message holds its stderr.
     """
     low, high = latency_ms
-    arguments = ["--seed", str(seed), "--latency-ms", f"{low}:{high}"]
-    with processes.server_process("astrasim.perf.stub_server", arguments) as url:
-        yield url
+    arguments = ["--seed", str(seed), "--latency-ms", f"{low}:{high}", "--port", str(port)]
+    with processes.server_process("astrasim.perf.stub_server", arguments) as server:
+        yield server
+
+
+@contextmanager
+def stub_server(seed: int = 0, latency_ms: tuple[float, float] = _LATENCY_MS) -> Iterator[str]:
+    """:func:`stub_process` without faults. Yields its base URL, without a path."""
+    with stub_process(seed, latency_ms) as server:
+        yield server.url
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -211,32 +233,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--exit-with-parent", action="store_true", help="end when stdin ends")
     options = parser.parse_args(arguments)
-    if options.exit_with_parent:
-        processes.exit_with_parent()
     processes.give_way()
     try:
-        listener = _listener(options.port)
+        listener = listen(options.port)
     except (OSError, OverflowError) as error:
         parser.error(f"--port {options.port} cannot be had ({error}); take another, or 0 for any free one")
     # Announced before uvicorn runs, but the socket listens already: early clients queue up.
     processes.announce("stub server", f"http://127.0.0.1:{listener.getsockname()[1]}")
-    app = Stub(options.seed, options.latency_ms).app()
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
-    )
-    with asyncio.Runner(loop_factory=event_loop) as runner:
-        runner.run(uvicorn.Server(config).serve(sockets=[listener]))
+    with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=event_loop) as runner:
+        runner.run(_serve(Stub(options.seed, options.latency_ms), listener, options.exit_with_parent))
 
 
-def _listener(port: int) -> socket.socket:
-    """A socket that listens on the loopback, and nowhere else."""
-    # The protocol is named because asyncio sets TCP_NODELAY only on such sockets: without it, answers came 40 ms late.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if os.name == "posix":  # on Windows the option would let two servers have one port
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    listener.listen(1024)
-    return listener
+async def _serve(stub: Stub, listener: socket.socket, has_parent: bool) -> None:
+    loop, door = asyncio.get_running_loop(), Door(stub.app(), listener)
+
+    async def switch(name: str) -> None:
+        if name != "none" and name not in FAULTS:
+            print(f"no fault {name!r}; there are: none, {', '.join(FAULTS)}", flush=True)
+            return
+        stub.fault = FAULTS.get(name)
+        await door.open(stub.fault is None or stub.fault.listens)
+        print(f"fault {name}", flush=True)
+
+    def told(line: str) -> None:
+        asyncio.run_coroutine_threadsafe(switch(line.removeprefix("fault ")), loop).result()
+
+    if has_parent:
+        processes.exit_with_parent(told)
+    await door.serve()
 
 
 def _range(text: str) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import collections
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -25,14 +25,16 @@ class Statistics:
     def __init__(self) -> None:
         self.requests: collections.Counter[str] = collections.Counter()  # by route
         self.answered = self.refused = self.cancelled = self.in_flight = 0
+        self.faulty = 0  # met the fault that was switched on
 
 
 class Refusal(Exception):
     """A request that the stub answers at once with an HTTP error. The message says what to send instead."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = headers
 
 
 class Answer(NamedTuple):
@@ -69,7 +71,7 @@ class Paced:
         start, last = loop.time(), len(self._chunks) - 1
         complete = False
         self._statistics.in_flight += 1
-        left = loop.create_task(_client_left(receive))
+        left = loop.create_task(client_left(receive))
         try:
             for index, chunk in enumerate(self._chunks):
                 share = 0.5 + 0.5 * index / last if last else 1.0
@@ -86,7 +88,7 @@ class Paced:
             self._statistics.cancelled += not complete
 
 
-async def _client_left(receive: Receive) -> None:
+async def client_left(receive: Receive) -> None:
     """Ends when the client hangs up."""
     while (await receive())["type"] != "http.disconnect":
         pass

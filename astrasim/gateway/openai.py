@@ -79,6 +79,8 @@ class OpenAIModel:
             answer = json.loads(body)
         except (ValueError, RecursionError) as error:
             self._http.fail("bad_response", f"the body is no JSON: {type(error).__name__}: {error}")
+        if isinstance(answer, dict) and answer.get("error") is not None:  # OpenRouter's, for one: under status 200
+            self._http.fail("server_error", error_message(body))
         try:
             choice = answer["choices"][0]
             message = choice["message"]

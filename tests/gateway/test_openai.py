@@ -178,7 +178,9 @@ def test_no_key_no_header(server: StubServer) -> None:
         (b'{"choices": {"0": 1}}', "bad_response"),
         (b'{"choices": [{"message": "run"}]}', "bad_response"),
         (b'{"choices": [null]}', "bad_response"),
-        (b'{"error": {"message": "overloaded"}}', "bad_response"),
+        (b'{"error": {"message": "overloaded"}}', "server_error"),
+            (b'{"error": "overloaded"}', "server_error"),
+            (b'{"error": null}', "bad_response"),
     ],
 )
 def test_a_body_that_is_no_answer(server: StubServer, body: bytes, reason: str) -> None:

@@ -241,6 +241,7 @@ def test_stats_count_by_route() -> None:
             "refused": 1,
             "cancelled": 0,
             "in_flight": 0,
+            "faulty": 0,
         }
 
 
