@@ -37,7 +37,7 @@ GAME_MB, GATEWAY_MB = 16.0, 32.0
 SIDE = ("unwanted",)
 """Reasons that come with play, not with a fault."""
 START_S, REPLY_S = 180.0, 300.0
-QUICK: Figures = {"deadline_s": 0.6, "rest_s": 0.1, "longest_rest_s": 0.4}
+QUICK: Figures = {"deadline_s": 1.0, "rest_s": 0.1, "longest_rest_s": 0.4}
 QUICK_LATENCY_MS = (20.0, 100.0)
 FULL_LIMIT_S, QUICK_LIMIT_S = 1680.0, 105.0
 """Rows are made again only if all can be done within so long."""
@@ -58,8 +58,8 @@ def _of_stub(name: str, fault: stub_faults.StubFault) -> Fault:
         stage.stub.tell("fault none")
 
     counted = "" if fault.reasons and fault.share == 1 else "retries" if fault.reasons else "answered"
-    lasts = {"seconds": 12.0, "quick_s": 1.5} if "deadline" in fault.reasons else {}
-    return Fault(fault.about, fault.reasons, counted, strike, name=name, **lasts)
+    seconds, quick_s = (12.0, 2.0) if "deadline" in fault.reasons else (10.0, 1.0)
+    return Fault(fault.about, fault.reasons, counted, strike, seconds, quick_s, name=name)
 
 
 FAULTS: dict[str, Fault] = {

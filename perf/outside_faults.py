@@ -73,6 +73,7 @@ class OutsideFault:
     """Which figure must show it; "": the requests under these reasons."""
     strike: Strike
     seconds: float = 10.0
+    """How long it lasts."""
     quick_s: float = 1.0
     flood: bool = False
     possible: bool = True

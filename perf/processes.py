@@ -122,6 +122,10 @@ def server_process(
         else:
             replies.put(line.rstrip("\n"))
 
+    def at_end() -> None:
+        announced.put(None)
+        replies.put(None)
+
     def tell(line: str, reply_s: float = 5.0) -> str:
         assert process.stdin is not None, "stdin was opened as a pipe"
         process.stdin.write(line + "\n")
@@ -137,7 +141,7 @@ def server_process(
 
     # Both pipes are read until their end, or a server that says much would block on a full one.
     readers = [
-        _reader(process.stdout, on_stdout, lambda: (announced.put(None), replies.put(None))),
+        _reader(process.stdout, on_stdout, at_end),
         _reader(process.stderr, complaints.append, lambda: None),
     ]
     try:

@@ -111,18 +111,22 @@ def found(find: Figures) -> str:
 
 def show_faults(figures: Figures, console: Console) -> None:
     """Print a fault run, a line a fault."""
-    table = Table(title=f"faults, {figures['agents']:,} agents: what each cost, beside a control without it")
-    for name in ("fault", "missed", "control", "CPU ms", "counted as", "illegal", "no plan", "MB", "back in s", ""):
-        is_text = name in ("fault", "counted as", "")
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=name != "counted as")
+    table = Table(title=f"faults, {figures['agents']:,} agents: what each cost, beside a control", box=None,
+                  padding=(0, 2, 0, 0))  # fmt: skip
+    for name in ("fault", "missed", "control", "CPU ms", "counted as", "wrong", "MB", "s", ""):
+        if name == "counted as":
+            table.add_column(name, min_width=11, overflow="fold")
+        else:
+            table.add_column(name, justify="left" if name in ("fault", "") else "right", no_wrap=True)
     for row in figures["rows"]:
         made, control, counts = row["fault"], row["control"], row["fault"]["counted"]
         counted = {name: count for name, count in made["reasons"].items() if name != "unwanted"}
         counted |= {name: counts[name] for name in counts if name not in ("sent", "answered")}
         table.add_row(
-            row["name"], f"{made['missed']}/{made['frames']}", f"{control['missed']}/{control['frames']}",
-            f"{made['planning_cpu_p99_ms']:.2f}", _counted(counted), str(made["illegal_steps"]),
-            str(made["without_plan"]), " ".join(_change(made["rss_mb"][p], control["rss_mb"][p]) for p in PROCESSES),
+            row["name"], *(f"{run['missed'] / run['frames']:.2%}" for run in (made, control)),
+            f"{made['planning_cpu_p99_ms']:.2f}", _counted(counted),
+            f"{made['illegal_steps']} {made['without_plan']}",
+            " ".join(_change(made["rss_mb"][name], control["rss_mb"][name]) for name in PROCESSES),
             "never" if row["recovered_s"] is None else f"{row['recovered_s']:.1f}",
             "[red]FAILED[/]" if row["failed"] else "[green]ok[/]",
         )  # fmt: skip
@@ -131,14 +135,14 @@ def show_faults(figures: Figures, console: Console) -> None:
         for said in row["failed"].values():
             console.print(f"{row['name']}: {said}", style="red", highlight=False, markup=False)
     rows, failed, m, s = figures["rows"], figures["failed"], figures["machine"], figures["settings"]
-    again = sum(row["tries"] > 1 for row in rows)
+    again, shared = sum(row["tries"] > 1 for row in rows), "one for six" if figures["quick"] else "one for each"
     console.print(f"{len(rows) - len(failed)} of {len(rows)} passed, in {figures['seconds']:.0f} s", style="bold")
     console.print(
-        f"{'Six faults share a control' if figures['quick'] else 'Each has a control of its own, right before it'}; "
-        f"{again} were made again, because they missed frames and nothing else was wrong. CPU ms: planning, p99, of "
-        f"{figures['budget_ms']:g}. MB: growth of game and gateway. {s['workload']}, at most "
-        f"{s['requests_per_second']:g} requests a second, seed {figures['seed']}; {m['processor']}, {m['cores']} "
-        f"cores, Python {m['python']}", highlight=False,
+        f"missed: frames, of the fault with its recovery; control: {shared}, right before; {again} were made again, "
+        f"because they missed frames and nothing else was wrong. CPU ms: planning, p99, of {figures['budget_ms']:g}. "
+        "wrong: illegal steps, agents without a plan. MB: growth of game and gateway. s: from the fault's end to a "
+        f"plan. {s['workload']}, at most {s['requests_per_second']:g} requests a second, seed {figures['seed']}; "
+        f"{m['processor']}, {m['cores']} cores, Python {m['python']}", highlight=False,
     )  # fmt: skip
 
 

@@ -104,10 +104,11 @@ def test_requests_add_up_whatever_becomes_of_them(simulate: Simulate, stand_in: 
     sim.spawn_many("unit", 6, mood=[0, 1, 2, 0, 1, 2], alarm=[0, 0, 0, 1, 1, 1])
     run(sim, 0.3)
     assert sim.stats().requests.sent == 6
-    stand_in.answer(sim, 1, "go south 2")
-    stand_in._results += [Failure(2, "http_500", "", False), Failure(3, "not_json", "", True)]
+    stand_in.answer(sim, 1, "go south 2", tries=2)
+    stand_in._results += [Failure(2, "http_500", "", False, tries=4), Failure(3, "not_json", "", True)]
     sim.tick()
     requests = sim.stats().requests
+    assert requests.retries == 1 + 3
     assert (requests.answered, requests.failed, requests.rejected, requests.in_flight) == (1, 1, 1, 3)
     assert requests.latency_ms.max > 0
     run(sim, 2)

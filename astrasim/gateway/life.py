@@ -3,7 +3,7 @@
     CLOSED ──► STARTING ──► READY ◄──► STALLED      STALLED: READY, but no sign of life for 2 s
                  ▲  │         │           │
                  │  ▼         ▼           ▼
-                 └─ DOWN ◄────┴───────────┘         after a pause of 0.25 s, doubling to 8 s, it is started again
+                 └─ DOWN ◄────┴───────────┘         after a pause of 0.25 s, doubling to 4 s, it is started again
 
 ``close`` leads to CLOSED from anywhere. The pause is 0.25 s again after 30 s of health.
 """
@@ -27,7 +27,8 @@ STALLED_S = 2.0
 LOST_S = 15.0
 START_S = 30.0
 FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 8.0
+LONGEST_PAUSE_S = 4.0
+"""However often it died, there are plans again within 10 s of its last death, on a slow machine too."""
 HEALTHY_S = 30.0
 
 # At most so much of the time between two calls counts as silence of the other side: a game that was itself paused (a

@@ -25,6 +25,12 @@ def stub() -> Iterator[ServerProcess]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def no_fault_is_left_behind(stub: ServerProcess) -> Iterator[None]:
+    yield
+    stub.tell("fault none")
+
+
 @pytest.fixture(scope="module", params=["openai", "ollama"])
 def asker(request: pytest.FixtureRequest, stub: ServerProcess, play_a_game: Play) -> Asker:
     spec = ModelSpec(kind=request.param, name="stub", base_url=stub.url)
@@ -53,7 +59,7 @@ def test_a_fault_is_counted_under_its_own_reason_and_the_next_answer_is_a_plan(
 ) -> None:
     fault, before = FAULTS[name], faulty(stub)
     assert stub.tell(f"fault {name}") == f"fault {name}"
-    result = asker.ask(0.2 if "deadline" in fault.reasons else 20.0)
+    result = asker.ask(0.1 if "deadline" in fault.reasons else 20.0)
     assert stub.tell("fault none") == "fault none"
     if fault.reasons:
         assert isinstance(result, Failure), result

@@ -39,13 +39,6 @@ def test_plans_of_the_stub_arrive_and_are_used(tmp_path: Path) -> None:
     assert figures["control"]["agent_ticks"]["heuristic"] == 1
 
 
-def test_killing_the_gateway_half_way_loses_requests_but_not_the_run(tmp_path: Path) -> None:
-    figures = stress(tmp_path, "--agents", "300", "--frames", "600", "--rate", "100", "--fault", "kill")
-    assert figures["requests"]["reasons"].get("gateway_lost", 0) > 0
-    assert figures["requests"]["answered"] > 100
-    assert "ready" in figures["gateway"], "it was started again"
-
-
 def test_nobody_at_all_is_a_run_too(tmp_path: Path) -> None:
     assert stress(tmp_path, "--agents", "0", "--frames", "30", "--model", "none")["agents"] == 0
 
@@ -57,10 +50,10 @@ def test_nobody_at_all_is_a_run_too(tmp_path: Path) -> None:
         (["--model", "gpt"], "no model 'gpt'"),
         (["--agents", "-1"], "agents"),
         (["--workload", "chess"], "no workload 'chess'; there are: arena, herd"),
-        (["--fault", "flood"], "no fault 'flood'"),
-        (["--fault", "stop", "--frames", "600"], "less than 1800"),
+        (["--faults", "flood"], "no fault 'flood'; there are: all, refused"),
+        (["--faults", "all", "--find"], "leave out --find"),
+        (["--quick"], "add --faults all"),
         (["--json", "/no/such/folder/out.json"], "no folder"),
-        (["--fault", "kill", "--model", "none"], "'none' has none"),
     ],
 )
 def test_wrong_arguments_are_explained(arguments: list[str], words: str) -> None:

@@ -1,7 +1,9 @@
 """The stub over real HTTP, in its own process, and its drawing from schemas directly."""
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from astrasim.perf.processes import ServerStartError, server_process
 from astrasim.perf.stub_plans import SchemaError, check, draw
-from astrasim.perf.stub_server import stub_server
+from astrasim.perf.stub_server import stub_process, stub_server
 
 STEPS = {
     "flee": {"target": {"enum": ["threat"]}, "seconds": {"type": "integer", "minimum": 1, "maximum": 8}},
@@ -243,6 +245,21 @@ def test_stats_count_by_route() -> None:
             "in_flight": 0,
             "faulty": 0,
         }
+
+
+def test_it_is_told_of_faults_by_its_parent_and_one_that_is_killed_says_so() -> None:
+    with stub_process(latency_ms=(0, 0)) as stub, connect(stub.url) as client:
+        assert stub.tell("fault 500") == "fault 500"
+        assert client.post("/v1/chat/completions", json=openai_request("hi")).status_code == 500
+        assert stub.tell("fault refused") == "fault refused"
+        with pytest.raises(httpx.ConnectError):
+            client.get("/v1/models")
+        assert stub.tell("fault none") == "fault none"
+        ask_openai(client, "hi")
+        os.kill(stub.pid, signal.SIGTERM)
+        with pytest.raises(OSError, match=r"ended|pipe"):
+            while True:  # the end is noticed in its own time
+                stub.tell("fault none")
 
 
 def test_it_ends_with_its_block() -> None:
