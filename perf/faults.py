@@ -58,7 +58,7 @@ def _of_stub(name: str, fault: stub_faults.StubFault) -> Fault:
         stage.stub.tell("fault none")
 
     counted = "" if fault.reasons and fault.share == 1 else "retries" if fault.reasons else "answered"
-    seconds, quick_s = (12.0, 2.0) if "deadline" in fault.reasons else (10.0, 1.0)
+    seconds, quick_s = (12.0, 1.6) if "deadline" in fault.reasons else (10.0, 1.0)
     return Fault(fault.about, fault.reasons, counted, strike, seconds, quick_s, name=name)
 
 
@@ -210,7 +210,8 @@ def failures(fault: Fault, row: Figures, budget_ms: float) -> dict[str, str]:
     made, control = row["fault"], row["control"]
     share = control["missed"] / control["frames"]
     reasons = {name: count for name, count in made["reasons"].items() if name not in SIDE and count}
-    strays = {name: count for name, count in reasons.items() if name not in fault.reasons}
+    expected = {*fault.reasons, *control["reasons"]}  # what happens without the fault as well is not its doing
+    strays = {name: count for name, count in reasons.items() if name not in expected}
     grown = {
         name: made["rss_mb"][name] - control["rss_mb"][name] for name in ("game", "gateway")
         if made["rss_mb"][name] is not None and control["rss_mb"][name] is not None

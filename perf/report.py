@@ -112,10 +112,10 @@ def found(find: Figures) -> str:
 def show_faults(figures: Figures, console: Console) -> None:
     """Print a fault run, a line a fault."""
     table = Table(title=f"faults, {figures['agents']:,} agents: what each cost, beside a control", box=None,
-                  padding=(0, 2, 0, 0))  # fmt: skip
+                  padding=(0, 1, 0, 0))  # fmt: skip
     for name in ("fault", "missed", "control", "CPU ms", "counted as", "wrong", "MB", "s", ""):
         if name == "counted as":
-            table.add_column(name, min_width=11, overflow="fold")
+            table.add_column(name, min_width=17, overflow="fold")
         else:
             table.add_column(name, justify="left" if name in ("fault", "") else "right", no_wrap=True)
     for row in figures["rows"]:

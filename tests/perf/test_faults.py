@@ -57,6 +57,9 @@ def test_a_fault_that_costs_requests_only_passes() -> None:
     assert failures(FAULTS["404"], row(), 2.0) == {}
     assert failures(FAULTS["404"], row(missed=4, planning_cpu_p99_ms=2.1, recovered_s=10.0), 2.0) == {}
     assert failures(FAULTS["404"], row(rss_mb={"game": 290.0, "gateway": None}), 2.0) == {}
+    of_the_machine = row(reasons={"http_404": 9, "deadline": 1})
+    of_the_machine["control"]["reasons"] = {"deadline": 2}
+    assert failures(FAULTS["404"], of_the_machine, 2.0) == {}
 
 
 @pytest.mark.parametrize(
