@@ -252,10 +252,11 @@ def test_it_is_told_of_faults_by_its_parent_and_one_that_is_killed_says_so() -> 
         assert stub.tell("fault 500") == "fault 500"
         assert client.post("/v1/chat/completions", json=openai_request("hi")).status_code == 500
         assert stub.tell("fault refused") == "fault refused"
-        with pytest.raises(httpx.ConnectError):
-            client.get("/v1/models")
+        with connect(stub.url) as stranger, pytest.raises(httpx.ConnectError):
+            stranger.get("/v1/models")
         assert stub.tell("fault none") == "fault none"
-        ask_openai(client, "hi")
+        with connect(stub.url) as again:
+            ask_openai(again, "hi")
         os.kill(stub.pid, signal.SIGTERM)
         with pytest.raises(OSError, match=r"ended|pipe"):
             while True:  # the end is noticed in its own time
