@@ -1,6 +1,6 @@
 """How many situations share a plan by nearness, and how often that is the wrong one, beside other ways.
 
-    python -m astrasim.perf.nearness [--seeds report|fresh|tuning] [--bound 0.08] [--json FILE]
+    python -m astrasim.perf.nearness [--seeds report|spent|tuning] [--bound 0.08] [--json FILE]
 
 Each seed of ``labelled.py`` is played in its order: a situation that the cache has something for is a *hit*, false if
 what it gives is not the right step; any other is asked about, and the right step is stored. Beside the near look-ups as
@@ -31,9 +31,9 @@ from astrasim.gateway.truth import FIRST_BOUND
 from astrasim.intervals import wilson
 from astrasim.vocabulary import Scope
 
-from .labelled import FRESH_SEEDS, RANGES, REPORT_SEEDS, TUNING_SEEDS, Labelled, draw, make_watch
+from .labelled import RANGES, REPORT_SEEDS, SPENT_SEEDS, TUNING_SEEDS, Labelled, draw, make_watch
 
-SEEDS = {"report": REPORT_SEEDS, "fresh": FRESH_SEEDS, "tuning": TUNING_SEEDS}
+SEEDS = {"report": REPORT_SEEDS, "spent": SPENT_SEEDS, "tuning": TUNING_SEEDS}
 COSINES = (0.85, 0.90, 0.95)
 GPTCACHE_COSINE = 0.6
 
