@@ -72,7 +72,7 @@ def exactly(s: Situations) -> Outcome:
 
 def nearly(s: Situations, bound: float, exact_first: bool) -> Outcome:
     """Shares by nearness, through the gateway's own store."""
-    store = Store(s.vocabulary, Keeping())
+    store = Store(s.vocabulary, Keeping(near_bound=bound))
     scope = store.intern(s.scope)
     names = s.vocabulary
     known: dict[int, str] = {}
@@ -81,6 +81,7 @@ def nearly(s: Situations, bound: float, exact_first: bool) -> Outcome:
             yield known[key] == right
             continue
         found = store.near(scope, key, vector, bound)
+        store.wait()  # or what is measured would hang on how fast a thread is
         if found is not None:
             action, target, _ = found.kept.steps[0]
             step = f"{names.actions[action].name} {names.targets[target]}"

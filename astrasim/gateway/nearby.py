@@ -1,9 +1,9 @@
 """Near neighbours by feature vector: exact, with numpy, among a few thousand; by hnswlib among more.
 
-A situation is near another if its vector is within a bound of it, and if of the 16 nearest none that is less than four
-times as far away has another plan: close to where plans change, the nearest one is no evidence (Lowe's ratio test, from
+A situation is near another if its vector is within a bound of it, and if of the 16 nearest none that is less than
+twice as far away has another plan: close to where plans change, the nearest one is no evidence (Lowe's ratio test, from
 "Distinctive image features from scale-invariant keypoints", IJCV 60, 2004). Distances are Euclidean, over vectors whose
-features were weighted already.
+features were weighted already. What is near here must also be what ``tree.py`` expects.
 
 hnswlib (`pip install "astrasim[semantic]"`) is fast and trusting, so all that is known to crash or mislead it is kept
 from it here: it is made ready (``init_index``) before anything else is called; widths and numbers are checked by us; it
@@ -24,7 +24,7 @@ from ..errors import AstraSimError
 
 LARGE = 3000
 """From so many vectors on hnswlib is faster than numpy."""
-AROUND = 4.0
+AROUND = 2.0
 """How many times as far as the nearest one the surroundings reach in which all plans must agree."""
 NEIGHBOURS = 16
 """How many neighbours are looked at, at most."""
@@ -65,6 +65,11 @@ class Neighbours:
         """Whether hnswlib answers by now."""
         self._adopt()
         return self._index is not None
+
+    def every(self, step: int) -> tuple[Vectors, NDArray[np.int64]]:
+        """Vectors and marks of every so many."""
+        n = len(self)
+        return self._vectors[:n:step].copy(), self._marks[:n:step].copy()
 
     def add(self, numbers: NDArray[np.int64], vectors: Vectors, marks: NDArray[np.int64]) -> None:
         """Add vectors, shape (n, width), whose numbers, shape (n,), were never used before.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -15,6 +16,7 @@ from ..reader import Steps
 from ..vocabulary import Scope, Vocabulary
 from .keeping import Keeping
 from .nearby import Neighbours
+from .tree import Expectation
 from .vectors import weights
 
 Vector = NDArray[np.float32]
@@ -65,7 +67,8 @@ class Store:
         self._scope_numbers: dict[Scope, int] = {}
         self._kept: OrderedDict[tuple[int, int], Kept] = OrderedDict()
         self._by_number: dict[int, Kept] = {}
-        self._around: dict[tuple[int, int], Neighbours] = {}
+        self._around: dict[int, dict[int, Neighbours]] = {}  # by scope and interrupt key; empty if near is off
+        self._expected: dict[int, Expectation] = {}
         self._weights = {kind: weights(vocabulary, kind) for kind in vocabulary.kinds}
         self._next_number = 0
 
@@ -88,18 +91,31 @@ class Store:
         return kept if kept is not None and self._is_alive(kept) else None
 
     def near(self, scope: int, key: int, vector: Vector, bound: float) -> Found | None:
-        """The plan of a situation within ``bound`` of ``vector`` whose interrupt features are those of ``key``; see
-        ``nearby.py``."""
+        """The plan of a situation within ``bound`` of ``vector`` whose interrupt features are those of ``key``, if the
+        plans of this scope let expect it there; see ``nearby.py`` and ``tree.py``. Without a ``near_bound``, nothing.
+        """
         kind = self.scopes[scope].kind
-        around = self._around.get((scope, self._vocabulary.interrupt_key(kind, key)))
+        groups = self._around.get(scope, {})
+        around = groups.get(self._vocabulary.interrupt_key(kind, key))
+        there = vector * self._weights[kind]
         while around is not None:
-            [found] = around.find((vector * self._weights[kind])[None, :], bound)
+            [found] = around.find(there[None, :], bound)
             if found is None:
                 break
             kept = self._by_number[found.number]
             if self._is_alive(kept):
-                return Found(kept, found.distance)
+                known = sum(map(len, groups.values()))
+                expected = self._expected[scope].agrees(_mark(kept), there, known, partial(_every, groups.values()))
+                return Found(kept, found.distance) if expected else None
         return None
+
+    def wait(self) -> None:
+        """Until all that threads make for near look-ups is there (for measurements and tests)."""
+        for groups in self._around.values():
+            for around in groups.values():
+                around.wait()
+        for expected in self._expected.values():
+            expected.wait()
 
     def put(self, scope: int, key: int, vector: Vector, steps: Steps) -> None:
         """Keep a plan; one for the same situation gives way to it."""
@@ -162,27 +178,42 @@ class Store:
         kept = self._kept.pop((scope, key), None)
         if kept is None:
             return False
-        del self._by_number[kept.number]
-        kind = self.scopes[scope].kind
-        self._around[scope, self._vocabulary.interrupt_key(kind, key)].remove(kept.number)
+        if self._keeping.near_bound is not None:
+            del self._by_number[kept.number]
+            self._around[scope][self._vocabulary.interrupt_key(self.scopes[scope].kind, key)].remove(kept.number)
         return True
 
     def _add(self, many: Sequence[Kept]) -> None:
+        if self._keeping.near_bound is not None:
+            self._add_near(many)
+        for kept in many:
+            self._kept[kept.scope, kept.key] = kept
+
+    def _add_near(self, many: Sequence[Kept]) -> None:
         groups: dict[tuple[int, int], list[Kept]] = {}
         for kept in many:
             kind = self.scopes[kept.scope].kind
             groups.setdefault((kept.scope, self._vocabulary.interrupt_key(kind, kept.key)), []).append(kept)
         for (scope, interrupt_key), group in groups.items():
             weight = self._weights[self.scopes[scope].kind]
-            around = self._around.setdefault((scope, interrupt_key), Neighbours(len(weight)))
+            around = self._around.setdefault(scope, {}).setdefault(interrupt_key, Neighbours(len(weight)))
+            self._expected.setdefault(scope, Expectation()).added(len(group))
             first = self._next_number
             self._next_number += len(group)
             around.add(
                 np.arange(first, self._next_number), np.array([kept.vector for kept in group]) * weight,
-                np.array([(kept.steps[0][0] << 32) + kept.steps[0][1] for kept in group]),
+                np.array([_mark(kept) for kept in group]),
             )  # fmt: skip
             for number, kept in enumerate(group, first):
                 kept.number = number
                 self._by_number[number] = kept
-        for kept in many:
-            self._kept[kept.scope, kept.key] = kept
+
+
+def _mark(kept: Kept) -> int:
+    """Equal for plans that are the same decision: first action and target."""
+    return (kept.steps[0][0] << 32) + kept.steps[0][1]
+
+
+def _every(groups: Collection[Neighbours], step: int) -> tuple[Vector, NDArray[np.int64]]:
+    vectors, marks = zip(*(around.every(step) for around in groups), strict=True)
+    return np.concatenate(vectors), np.concatenate(marks)

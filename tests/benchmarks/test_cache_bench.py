@@ -127,14 +127,13 @@ def test_opening_a_file_of_100_000_plans(benchmark: Any, tmp_path: Path) -> None
 def test_keeping_and_dropping_at_100_000(benchmark: Any) -> None:
     """One plan in, the least recently used out."""
     words = crowded_words()
-    store = Store(words, Keeping(entries=N))
+    store = Store(words, Keeping(entries=N, near_bound=0.08))
     number = store.intern(Scope(
         kind="unit", role="unit", persona="", order="", actions=("go",), domain="crowd", ruleset="1", model="test"
     ))  # fmt: skip
     vectors = points(N)
     store.fill([Kept(number, at, vectors[at], ((0, 0, 2.0),), 0.0, 0.0, 0) for at in range(N)])
-    for around in store._around.values():
-        around.wait(300.0)
+    store.wait()
     following = iter(range(N, 2 * N))
 
     def put() -> None:

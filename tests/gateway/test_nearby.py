@@ -49,8 +49,8 @@ def test_where_those_around_disagree_the_nearest_is_no_evidence() -> None:
     points = np.array([[0, 0, 0], [0.2, 0, 0]], np.float32)
     [found] = filled(points, np.array([5, 5])).find(point(0.08, 0, 0), 0.1)
     assert found is not None and found.number == 0
-    assert filled(points, np.array([5, 6])).find(point(0.08, 0, 0), 0.1) == [None], "0.12 is not four times 0.08"
-    assert filled(points, np.array([5, 6])).find(point(0.03, 0, 0), 0.1) != [None], "0.17 is more than four times 0.03"
+    assert filled(points, np.array([5, 6])).find(point(0.08, 0, 0), 0.1) == [None], "0.12 is not twice 0.08"
+    assert filled(points, np.array([5, 6])).find(point(0.06, 0, 0), 0.1) != [None], "0.14 is more than twice 0.06"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

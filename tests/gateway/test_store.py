@@ -48,7 +48,7 @@ class Clock:
 
 def make(**rules: Any) -> tuple[Store, Clock]:
     clock = Clock()
-    store = Store(FIELDS, Keeping(**rules), clock)
+    store = Store(FIELDS, Keeping(**({"near_bound": 0.08} | rules)), clock)
     store.intern(hare())
     return store, clock
 
@@ -122,6 +122,32 @@ def test_near_is_by_vector_and_weight_with_equal_interrupt_features() -> None:
     assert store.near(0, key(hunger=4), centre(FIELDS, "hare", key(hunger=4)), 0.13) is not None
     assert store.near(0, key(alarm=1, hunger=3), there, 100.0) is None, "the alarm differs"
     assert store.near(store.intern(hare("run")), key(hunger=3), there, 100.0) is None, "another scope"
+
+
+def test_where_no_near_look_ups_are_wanted_nothing_is_made_ready_for_them() -> None:
+    store, _ = make(near_bound=None)
+    put(store, key(hunger=3))
+    assert store.near(0, key(hunger=3), centre(FIELDS, "hare", key(hunger=3)), 1.0) is None
+    assert not store._around and not store._by_number
+    store.drop(0, key(hunger=3))
+    assert len(store) == 0
+
+
+def test_a_near_plan_must_be_what_the_plans_of_the_scope_let_expect() -> None:
+    store, _ = make(near_bound=0.3)
+    for noise in range(4):  # it has no weight, so these four know nothing of each other but their hunger
+        for hunger in (0, 1, 2, 5, 6, 7):
+            put(store, key(hunger=hunger, noise=noise), FLEE if hunger < 4 else REST)
+    store.drop(0, key(hunger=2))
+
+    def near(hunger: float) -> object:
+        return store.near(0, key(hunger=2), np.array([0.25, hunger, 0.0], np.float32), 0.3)
+
+    assert near(0.4) is None, "before there is a tree"
+    store.wait()
+    found = near(2.6 / 8)
+    assert found is not None and found.kept.steps == FLEE  # type: ignore[attr-defined]
+    assert near(4.2 / 8) is None, "the nearest flees, and rest is to be expected"
 
 
 def test_what_is_near_but_too_old_is_passed_over_for_the_next() -> None:
