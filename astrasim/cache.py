@@ -192,6 +192,12 @@ class PlanCache:
         e.level[entry], e.expires[entry] = level, NEVER if expires_ms is None else expires_ms
         e.flags[entry] |= RECALLED
 
+    def withdraw(self, level: int, scopes: Sequence[int]) -> None:
+        """Give up all plans of this level in these scopes: too many of them turned out to be wrong."""
+        e = self.entries
+        lent = np.flatnonzero((e.level == level) & (e.model >= 0) & np.isin(e.scope, np.array(scopes, np.int32)))
+        e.model[lent] = e.looked[lent] = -1
+
     def tend(self, now_ms: int) -> Tended:
         """Look after the entries whose turn it is: plans that are too old or keep failing are given up."""
         size = len(self.entries.key)

@@ -16,12 +16,14 @@ class Choices:
     def __init__(self, compiled: Compiled, cache: PlanCache, plans: PlanStore) -> None:
         self._compiled, self._cache, self._plans = compiled, cache, plans
 
-    def options(self, turn: Turn, entry: int) -> list[tuple[int, int]]:
-        """The different steps (action, target) that the heuristic has for this entry and that are legal now."""
+    def options(self, turn: Turn, entry: int, waiting: bool = True) -> list[tuple[int, int]]:
+        """The different steps (action, target) that the heuristic has for this entry and that are legal now, for those
+        who wait for the model's plan, or for all who got theirs there."""
         tables, plan = self._compiled, int(self._cache.entries.heuristic[entry])
         legal = legal_steps(
-            turn.agents, turn.things, tables.actions, tables.targets, self._plans.table, turn.rows, entry, plan
-        )
+            turn.agents, turn.things, tables.actions, tables.targets, self._plans.table, turn.rows, entry, plan,
+            waiting,
+        )  # fmt: skip
         steps = enumerate(self._steps(entry))
         return list(dict.fromkeys(step[:2] for bit, step in steps if legal >> bit & 1))
 

@@ -233,24 +233,29 @@ class Planner:
             if request.id in self.requests:
                 self._give_up(request, RequestState.CANCELLED, "unwanted", turn.now_ms)
         self.cache.crowd_out(turn.now_ms)
-        self._has_heroes = None
+        self._has_heroes, examines = None, True
         while (least_tier := self._least_tier(turn)) < NOBODY:
-            entry = self.recalling.examine() if not least_tier else -1
-            if entry < 0:
+            entry = self.recalling.examine() if examines and not least_tier else -1
+            is_lent = entry >= 0
+            if not is_lent:
                 entry = self.cache.pick(turn.now_ms, least_tier, looks=self.gateway.memory is not None)
             if entry < 0:
                 return
-            options = self.choices.options(turn, entry) if self.gateway.chooses else []
-            if self.gateway.chooses and len(options) < 2:
+            # Nobody waits where a plan was lent: those who follow it are whom the model chooses for.
+            options = self.choices.options(turn, entry, not is_lent) if self.gateway.chooses else []
+            if self.gateway.chooses and len(options) < 2 and is_lent:
+                self.recalling.put_back(entry)  # nobody is there to choose for, or there is nothing to choose
+                examines = False
+            elif self.gateway.chooses and len(options) < 2:
                 self.counts.obvious += 1
                 # Where the heuristic has several ideas, others may be possible in a moment.
                 again_ms = turn.now_ms + OPTIONS_AGAIN_MS if len(self.choices.ideas(entry)) > 1 else NEVER_MS
                 self.cache.unanswered(entry, again_ms)
             elif not self._ask(entry, options):
-                self.cache.put_back(entry)
+                (self.recalling if is_lent else self.cache).put_back(entry)
                 return
             else:
-                self.recalling.earn()
+                self.recalling.asked(is_lent)
             self.budget.spend("send")
             if not self.budget.left("send"):
                 return

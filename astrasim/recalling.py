@@ -35,6 +35,7 @@ AGAIN_TICKS = 16
 TAKES_MS = 150
 """How long a look-up may take before the model is asked instead."""
 _EXAMINED = 1024
+_TRIES = 8
 
 
 class Recalling:
@@ -74,6 +75,8 @@ class Recalling:
         tended = self._cache.tend(turn.now_ms)
         if self.memory is None:
             return
+        for level, scopes in self.memory.withdrawn():
+            self._cache.withdraw(level, scopes)
         self._take_all(turn, self.memory)
         if len(tended.retired):
             self.memory.retire(self._situations(tended.retired[:MAX_LOOKS]))
@@ -118,25 +121,31 @@ class Recalling:
         )  # fmt: skip
         return vectors, widths
 
-    def earn(self) -> None:
-        """A request went out: a share of those is for looking into what was lent."""
-        self._credit = min(self._credit + self._shadow_share, 2.0)
+    def asked(self, is_lent: bool) -> None:
+        """A request went out: a share of those is for looking into what was lent, as this one perhaps is."""
+        self._credit = min(self._credit + self._shadow_share, 2.0) - is_lent
+        self._shadows += is_lent
 
     def examine(self) -> int:
         """An entry with the plan of another situation that is to be asked about all the same, or -1."""
         if self._credit < 1.0 - 1e-9:  # ten times 0.1 is a little less than 1
             return -1
         entries = self._cache.entries
-        while self._lent:
+        for _ in range(min(len(self._lent), _TRIES)):
             at = int(self._rng.integers(len(self._lent)))
             entry, *situation = self._lent[at]
-            del self._lent[at]
             there = [int(entries.scope[entry]), int(entries.key[entry])] == situation
-            if there and entries.level[entry] and entries.model[entry] >= 0 and not entries.flags[entry] & IN_FLIGHT:
-                self._credit -= 1.0
-                self._shadows += 1
+            is_lent = there and entries.level[entry] and entries.model[entry] >= 0
+            if is_lent and entries.flags[entry] & IN_FLIGHT:
+                continue  # it is being handed out still
+            del self._lent[at]
+            if is_lent:
                 return entry
         return -1
+
+    def put_back(self, entry: int) -> None:
+        """It was named, and could not be asked about now."""
+        self._lent.append((entry, *self._situations(np.array([entry], np.int32))[0]))
 
     def _take_all(self, turn: Turn, memory: Memory) -> None:
         found = memory.found()

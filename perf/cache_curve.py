@@ -11,7 +11,7 @@ frames a run takes longer (``wall_s``) and its figures stay the same, but that t
 wall's clock) come after fewer ticks.
 
 What stands in the way of a higher hit rate is said by ``best_possible``: the share of all look-ups that went to as many
-situations, the commonest, as there were requests; and by ``keys_for_90``: how many it takes for 90% of the look-ups.
+situations, the commonest, as have a plan in the end; and by ``keys_for_90``: how many it takes for 90% of the look-ups.
 
 A model like the stub, which answers at random, never agrees with itself; so that near look-ups can be judged,
 ``--model function:astrasim.perf.cache_curve:common_sense_model`` answers by the arena's own heuristic instead.
@@ -89,13 +89,13 @@ def measure(run: Run, seconds: int, tell: Callable[[str], None]) -> dict[str, An
                 parts.append(_part(sim, at + PART_S, times))
             entries = sim.planner.cache.entries
             seen = np.sort(entries.seen[entries.used >= 0])[::-1]
-            asked, share = sum(part["sent"] for part in parts), seen.cumsum() / max(1, seen.sum())
+            share = np.append(seen.cumsum() / max(1, seen.sum()), 1.0)
             return {
                 "rate": run.rate, "agents": run.agents, "model": run.model, "parts": parts,
                 "checked": inspector.checked, "illegal": inspector.illegal, "gateway": sim.stats().gateway,
                 "near_bound": settings.near_bound, "distinct_keys": parts[-1]["distinct_keys"],
                 "keys_seen_once": int((seen == 1).sum()), "keys_for_90": int(np.searchsorted(share, 0.9)) + 1,
-                "best_possible": round(float(share[min(asked, len(share)) - 1]), 4) if asked else 0.0,
+                "best_possible": round(float(share[parts[-1]["with_plan"] - 1]), 4) if parts[-1]["with_plan"] else 0.0,
             }  # fmt: skip
         finally:
             sim.close()
@@ -108,7 +108,8 @@ def _part(sim: Simulation, at_s: int, times: FrameTimes) -> dict[str, Any]:
         "at_s": at_s, "hit_rate": round(lookups.hit_rate, 4),
         "exact": lookups.exact_hits, "near": lookups.near_hits, "misses": lookups.misses,
         "model_made": round(s.agent_ticks.llm + s.agent_ticks.cache, 4), "distinct_keys": s.cache.distinct_keys,
-        "with_plan": s.cache.with_model_plan, "sent": s.requests.sent, "shadows": s.looks.shadows,
+        "with_plan": s.cache.with_model_plan, "sent": s.requests.sent, "failed": s.requests.failed,
+        "shadows": s.looks.shadows,
         "look_ticks_p95": s.looks.ticks.p95, "retired": s.cache.retired, "wall_s": round(times.seconds, 1),
         "frame_p99_ms": round(times.percentiles().p99, 2), "missed": int(times.missed),
         "bounds": {role: round(t.bound, 4) for role, t in s.memory.truth.items()},
@@ -147,10 +148,11 @@ def show(runs: list[dict[str, Any]], console: Console) -> None:
     for run in runs:
         last, counts = run["parts"][-1], Counter[str]()
         for part in run["parts"]:
-            counts.update({name: part[name] for name in ("sent", "exact", "near", "misses", "shadows", "missed")})
+            names = "sent", "failed", "exact", "near", "misses", "shadows", "missed"
+            counts.update({name: part[name] for name in names})
         console.print(
             f"{run['rate']:g}/s: {run['distinct_keys']} keys, {run['keys_seen_once']} of them looked up once, "
-            f"{run['keys_for_90']} make up 90% of the look-ups; with as many plans as requests at best "
+            f"{run['keys_for_90']} make up 90% of the look-ups; with as many plans at best "
             f"{run['best_possible']:.1%}; {dict(counts)}; {run['checked']} begun plans checked, {run['illegal']} "
             f"illegal; bounds {last['bounds']}, false hits {last['false']}; answers of look-ups p95 "
             f"{last['look_ticks_p95']:g} ticks; {run['gateway']}", markup=False,
@@ -202,12 +204,13 @@ def main() -> None:
     with console.status("starting") as status:
         for rate in map(float, options.rates.split(",")):
             runs.append(measure(Run(options.agents, model=options.model, rate=rate), options.seconds, status.update))
+            # After each, so that a run that is stopped leaves what it has.
+            if options.plot:
+                plot(runs, options.plot)
+            if options.json:
+                told = {"machine": machine(), "runs": runs}
+                options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     show(runs, console)
-    if options.plot:
-        plot(runs, options.plot)
-    if options.json:
-        told = {"machine": machine(), "runs": runs}
-        options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ class Memory:
         self.retired: list[tuple[int, int]] = []
         self.sim: Simulation
         self._found: list[Recalled] = []
+        self.gone: list[tuple[int, list[int]]] = []
         self.answers = True
 
     def look(self, looks: list[Look]) -> bool:
@@ -39,12 +40,16 @@ class Memory:
         found, self._found = self._found, []
         return found
 
+    def withdrawn(self) -> list[tuple[int, list[int]]]:
+        gone, self.gone = self.gone, []
+        return gone
+
     def used(self, pairs: Any) -> None: ...
     def retire(self, pairs: list[tuple[int, int]]) -> None:
         self.retired += pairs
 
 
-def world() -> Domain:
+def world(*ideas: str) -> Domain:
     domain = Domain("test", ["unit"])
     domain.column("mood")
     domain.reference("friend")
@@ -52,7 +57,7 @@ def world() -> Domain:
     domain.place("north", 0, 10_000)
     domain.stock("approach", name="go", targets=["north"], speed=1)
     domain.stock("follow", targets=["friend"], speed=1)
-    domain.heuristic("unit")(lambda situation: "wait self 0.5")
+    domain.heuristic("unit")(lambda situation: list(ideas or ["wait self 0.5"]))
     return domain
 
 
@@ -66,9 +71,9 @@ def sim(simulate: Simulate, stand_in: Any, memory: Memory) -> Simulation:
     return started(simulate, stand_in, memory)
 
 
-def started(simulate: Simulate, stand_in: Any, memory: Memory, **settings: Any) -> Simulation:
+def started(simulate: Simulate, stand_in: Any, memory: Memory, *ideas: str, **settings: Any) -> Simulation:
     sim = simulate(
-        world(), settings={"tick_s": 0.1, "requests_per_second": 1000.0, "deadline_s": 600.0, **settings}
+        world(*ideas), settings={"tick_s": 0.1, "requests_per_second": 1000.0, "deadline_s": 600.0, **settings}
     )
     sim.planner.gateway, stand_in.memory, memory.sim = stand_in, memory, sim
     return sim
@@ -158,6 +163,32 @@ def test_a_share_of_the_requests_asks_about_what_was_near(simulate: Simulate, st
     before = sim.stats().lookups.exact_hits
     run(sim, 80)
     assert sim.stats().lookups.exact_hits > before and doing(sim, agents[key])[0] == "wait", "the model's own it is now"
+
+
+def test_a_model_that_only_chooses_is_asked_about_what_was_near_too(
+    simulate: Simulate, stand_in: Any, memory: Memory
+) -> None:
+    sim = started(simulate, stand_in, memory, "wait self 0.5", "go north 0.5", shadow_share=0.5)
+    stand_in.chooses = True
+    memory.known = dict.fromkeys(range(5), (1, "go north", None))
+    for mood in range(10):
+        sim.spawn("unit", mood=mood)
+    run(sim, 40)
+    assert sim.stats().looks.shadows == 2, "as of a model that writes: half of the five requests, and no more than two"
+    assert sum(key < 5 for _, key in stand_in.asked.values()) == 2
+
+
+def test_what_is_not_trusted_any_more_is_given_up_and_looked_up_again(sim: Simulation, memory: Memory) -> None:
+    memory.known[0], memory.known[1] = (1, "go north", None), (0, "go north", None)
+    agents = sim.spawn("unit"), sim.spawn("unit", mood=1)
+    run(sim, 4)
+    assert [doing(sim, agent)[0] for agent in agents] == ["go", "go"]
+    memory.known.clear()
+    memory.gone = [(1, [int(sim.agents.scope[0])])]
+    before = len(memory.looked)
+    run(sim, 60)
+    assert sim.stats().cache.with_model_plan == 1, "only what was near is gone"
+    assert {look.key for look in memory.looked[before:]} == {0}
 
 
 def test_without_a_share_nothing_is_asked_about_twice(simulate: Simulate, stand_in: Any, memory: Memory) -> None:

@@ -300,7 +300,7 @@ class Gateway:
         elif kind == "progress" and isinstance(text := message.get("text"), str):
             self._busy_with = clean(text, 200)
             log.debug("gateway: %s", self._busy_with)
-        elif kind in ("found", "memory"):
+        elif kind in ("found", "memory", "withdraw"):
             self._counts.dropped += self.memory is not None and not self.memory.accept(message)
         elif kind != "pong":
             self._counts.dropped += 1

@@ -33,6 +33,8 @@ from .store import Kept
 VERSION = "1"
 SAVE_S = 0.25
 RETRY_S = 5.0
+WANTED = 10_000
+"""Situations without a plan that a namespace remembers, at most: those met most often."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS about (namespace TEXT, name TEXT, value TEXT, PRIMARY KEY (namespace, name));
 CREATE TABLE IF NOT EXISTS scopes (id INTEGER PRIMARY KEY, namespace TEXT, scope TEXT, UNIQUE (namespace, scope));
@@ -55,8 +57,8 @@ class Loaded(NamedTuple):
 class Disk:
     """One namespace of one file, for one process at a time to write.
 
-    After :meth:`start` a thread of its own does all the writing; ``put``, ``drop``, ``want`` and ``keep_truth`` only
-    note what there is to do.
+    After :meth:`start` a thread of its own does all the writing; ``put``, ``drop``, ``want``, ``met`` and
+    ``keep_truth`` only note what there is to do.
     """
 
     def __init__(self, file: Path, namespace: str, vocabulary: Vocabulary, *, embedder: str = EMBEDDER) -> None:
@@ -103,10 +105,19 @@ class Disk:
         with self._lock:
             self._changes["plans", scope, key] = None
 
-    def want(self, scope: int, key: int, vector: Any, times: int) -> None:
-        """A situation for which there is no plan: what to warm the cache with. 0 times: there is one now."""
+    def want(self, scope: int, key: int, vector: Any) -> None:
+        """A situation was met for which there is no plan: what to warm the cache with. Not noted while the file cannot
+        be written, or it would be noted without end."""
+        if self.trouble:
+            return
         with self._lock:
-            self._changes["wanted", scope, key] = (vector, times) if times else None
+            _, times = self._changes.get(("wanted", scope, key)) or (None, 0)
+            self._changes["wanted", scope, key] = vector, times + 1
+
+    def met(self, scope: int, key: int) -> None:
+        """There is a plan for this situation now."""
+        with self._lock:
+            self._changes["wanted", scope, key] = None
 
     def keep_truth(self, truth: dict[str, Any]) -> None:
         with self._lock:
@@ -132,6 +143,9 @@ class Disk:
         except BaseException:
             self._ids.clear()  # rows made in the transaction are gone again
             with self._lock:
+                for at, new in self._changes.items():
+                    if at[0] == "wanted" and new and changes.get(at):
+                        self._changes[at] = new[0], new[1] + changes[at][1]
                 self._changes = changes | self._changes
                 self._truth = self._truth or truth
             raise
@@ -157,7 +171,10 @@ class Disk:
                 run(f"DELETE FROM {table} WHERE scope = ? AND key = ?", at)
             elif table == "wanted":
                 vector, times = value
-                run("INSERT OR REPLACE INTO wanted VALUES (?, ?, ?, ?)", (*at, vector.tobytes(), times))
+                run(
+                    "INSERT INTO wanted VALUES (?, ?, ?, ?) ON CONFLICT (scope, key) DO UPDATE "
+                    "SET times = times + excluded.times, vector = excluded.vector", (*at, vector.tobytes(), times),
+                )  # fmt: skip
             else:
                 run(
                     "INSERT OR REPLACE INTO plans VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -165,6 +182,20 @@ class Disk:
                 )
         if truth:
             self._tell_about("truth", json.dumps(truth))
+        if any(table == "wanted" for table, _, _ in changes):
+            self._forget_rarely_wanted()
+
+    def _forget_rarely_wanted(self) -> None:
+        """Where more situations are wanted than may be, let three quarters of those stay: what is new needs room until
+        it was met a second time."""
+        ours = "WHERE scope IN (SELECT id FROM scopes WHERE namespace = ?)"
+        [(number,)] = self._connection.execute(f"SELECT COUNT(*) FROM wanted {ours}", (self._namespace,)).fetchall()
+        if number > WANTED:
+            self._connection.execute(
+                "DELETE FROM wanted WHERE (scope, key) IN "
+                f"(SELECT scope, key FROM wanted {ours} ORDER BY times LIMIT ?)",
+                (self._namespace, number - WANTED * 3 // 4),
+            )
 
     def _id(self, scope: int) -> int:
         found = self._ids.get(scope)

@@ -1,7 +1,7 @@
 """What passes between game and gateway, and what the game gets to see of it.
 
     game → gateway   setup (vocabulary), scope, ask, cancel, ping, look, used, retire
-    gateway → game   hello (secret), ready, pong, answer, failure, note, progress, found, memory
+    gateway → game   hello (secret), ready, pong, answer, failure, note, progress, found, memory, withdraw
 
 The game looks at every message by hand, field by field: a gateway gone mad must not raise inside a tick, and pydantic
 costs too much there.

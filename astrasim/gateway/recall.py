@@ -12,11 +12,10 @@ Everything but finding out about orders is done at once, in the event loop: abou
 
 from __future__ import annotations
 
-import threading
 import time
 import traceback
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from queue import SimpleQueue
@@ -25,12 +24,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import WeightsError
 from ..reader import Steps
 from ..vocabulary import Scope, Vocabulary
 from .disk import Disk
-from .intents import same_intent
 from .keeping import CacheRefused, Keeping
+from .orders import Orders
 from .store import Found, Kept, Store
 from .truth import WIDEST, Truth
 from .vectors import centre
@@ -66,12 +64,11 @@ class Recall:
         self._asked: OrderedDict[tuple[int, int], Vector] = OrderedDict()
         self._beyond: OrderedDict[tuple[int, int], tuple[Level, float, Kept]] = OrderedDict()
         self._lent: OrderedDict[tuple[int, int], tuple[Level, float, Kept]] = OrderedDict()
-        self._wanted: OrderedDict[tuple[int, int], int] = OrderedDict()
+        self._withdrawn: list[tuple[Level, str]] = []
         self._retired: OrderedDict[tuple[int, int], float] = OrderedDict()
         self._kin: dict[int, list[int]] = {}
-        self._families: dict[Scope, list[int]] = {}
         self._compared = 0
-        self._orders: _Orders | None = None
+        self._orders: Orders | None = None
         self._lookup_us: deque[float] = deque(maxlen=_TIMES)
         self._told = ""
         self._mistakes: set[str] = set()
@@ -184,9 +181,7 @@ class Recall:
 
     def _miss(self, scope: int, key: int, there: Vector) -> None:
         if self._disk is not None:
-            times = self._wanted.get((scope, key), 0) + 1
-            _remember(self._wanted, (scope, key), times)
-            self._disk.want(scope, key, there, times)
+            self._disk.want(scope, key, there)
 
     # What becomes of it
 
@@ -203,18 +198,34 @@ class Recall:
             there = centre(self._vocabulary, self.store.scopes[scope].kind, key)
         self.store.put(scope, key, there, steps)
         if self._disk is not None:
-            self._wanted.pop((scope, key), None)
-            self._disk.want(scope, key, None, 0)
+            self._disk.met(scope, key)
 
     def _judge(self, scope: int, lent: tuple[Level, float, Kept], steps: Steps) -> None:
         level, distance, kept = lent
         role, agreed = self.store.scopes[scope].role, kept.steps[0][:2] == steps[0][:2]
         if level is Level.ORDER:
-            self._orders_truth.setdefault(role, Truth(0.0)).add(0.0, agreed)
+            orders = self._orders_truth.setdefault(role, Truth(0.0))
+            was_refuted = orders.is_refuted
+            orders.add(0.0, agreed)
+            if orders.is_refuted and not was_refuted:
+                self._withdrawn.append((level, role))
             return
+        before = self._truth_of(role).bound
         self._truth_of(role).add(distance, agreed)
+        if self._truth_of(role).bound < before:
+            self._withdrawn.append((level, role))
         if self._disk is not None:
             self._disk.keep_truth({name: truth.state() for name, truth in self._truth.items()})
+
+    def withdrawn(self) -> list[tuple[int, list[int]]]:
+        """Since the last call: levels, and the game's numbers of the scopes with plans of that level that would not be
+        given now. What is near enough still is found again when it is looked up."""
+        withdrawn, self._withdrawn = self._withdrawn, []
+        scopes = self.store.scopes
+        return [
+            (int(level), [scope_id for scope_id, scope in self._scope_of.items() if scopes[scope].role == role])
+            for level, role in withdrawn
+        ]
 
     def used(self, scope_id: int, key: int) -> None:
         """The game's own cache had use for the plan that it has for this situation."""
@@ -241,14 +252,10 @@ class Recall:
         if not self._keeping.orders or not scopes[scope].order:
             return []
         if self._orders is None:
-            self._orders = _Orders(self._tell)
-        # Each new order is compared with all before it that its plans could be shared with, once, by the thread.
+            self._orders = Orders(self._tell)
         for new in range(self._compared, len(scopes)):
             if scopes[new].order:
-                family = self._families.setdefault(scopes[new].model_copy(update={"order": ""}), [])
-                for old in family:
-                    self._orders.compare(new, old, scopes[new].order, scopes[old].order)
-                family.append(new)
+                self._orders.add(new, scopes[new])
         self._compared = len(scopes)
         for new, old in self._orders.found():
             self._kin.setdefault(new, []).append(old)
@@ -280,37 +287,3 @@ def _remember(there: OrderedDict[tuple[int, int], Any], at: tuple[int, int], val
     there.move_to_end(at)
     if len(there) > _REMEMBERED:
         there.popitem(last=False)
-
-
-class _Orders:
-    """Compares orders in a thread of its own, which loads the embedder if it is needed."""
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._to_do: SimpleQueue[tuple[int, int, str, str]] = SimpleQueue()
-        self._found: SimpleQueue[tuple[int, int]] = SimpleQueue()
-        self._embedder: Any = None
-        threading.Thread(target=self._run, name="astrasim-orders", daemon=True).start()
-
-    def compare(self, new: int, old: int, one: str, other: str) -> None:
-        self._to_do.put((new, old, one, other))
-
-    def found(self) -> list[tuple[int, int]]:
-        return [self._found.get() for _ in range(self._found.qsize())]
-
-    def _run(self) -> None:
-        while True:
-            new, old, one, other = self._to_do.get()
-            if same_intent(one, other, self._cosine):
-                self._found.put((new, old))
-
-    def _cosine(self, one: str, other: str) -> float:
-        if self._embedder is None:
-            from .embedding import Embedder
-
-            try:
-                self._embedder = Embedder()
-            except WeightsError as error:
-                self._tell(f"orders with verbs that are not known are not compared: {error}")
-                self._embedder = False
-        return self._embedder.cosine(one, other) if self._embedder else 0.0

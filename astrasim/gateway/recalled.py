@@ -95,6 +95,7 @@ class Memory:
         be sent now."""
         self._vocabulary, self._scopes, self._send = vocabulary, scopes, send
         self._found: deque[Recalled] = deque(maxlen=_WAITING)
+        self._withdrawn: list[tuple[int, list[int]]] = []
         self.statistics = MemoryStatistics()
 
     def look(self, looks: Sequence[Look]) -> bool:
@@ -114,6 +115,12 @@ class Memory:
         self._found.clear()
         return found
 
+    def withdrawn(self) -> list[tuple[int, list[int]]]:
+        """Since the last call: levels, and the scopes in which plans found at that level are not trusted any more. Who
+        wants one looks it up again."""
+        withdrawn, self._withdrawn = self._withdrawn, []
+        return withdrawn
+
     def used(self, pairs: Pairs) -> None:
         """Plans for these situations are of use: they stay longer than others."""
         self._send({"t": "used", "q": [[int(scope), int(key)] for scope, key in pairs]}, pairs)
@@ -128,6 +135,12 @@ class Memory:
             read = _read_statistics(message)
             self.statistics = read or self.statistics
             return read is not None
+        if message.get("t") == "withdraw":
+            level, scopes = message.get("level"), message.get("q")
+            if level not in (1, 2) or not isinstance(scopes, list) or not all(type(each) is int for each in scopes):
+                return False
+            self._withdrawn = [*self._withdrawn[1 - _WAITING :], (int(level), [n for n in scopes if 0 <= n < 2**31])]
+            return True
         answers = message.get("a")
         if not isinstance(answers, list) or len(answers) > MAX_LOOKS:
             return False

@@ -38,6 +38,8 @@ from .recalled import answer_looks
 from .spec import ModelSpec
 
 _OUTBOX_BYTES = 1024 * 1024
+MOST_SCOPES = 1000
+"""In one message."""
 _RECEIVE_BYTES = 64 * 1024
 _OBJECTS_A_COLLECTION = 10_000
 LEAST_SECRET = 8
@@ -230,6 +232,9 @@ class Server:
             elif steps is not None:
                 with self._recall.surviving():
                     self._recall.answered(request.scope_id, request.key, steps)
+                    for level, scopes in self._recall.withdrawn():
+                        for first in range(0, len(scopes), MOST_SCOPES):
+                            self._push({"t": "withdraw", "level": level, "q": scopes[first : first + MOST_SCOPES]})
                 self._succeed(request, steps)
             elif request.rejected is not None:  # the deadline passed in the second attempt: the first says more
                 self._fail(request, request.rejected.reason, request.raw or "", rejected=True)

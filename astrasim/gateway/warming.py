@@ -101,7 +101,7 @@ async def warm(
                 answer = await model.complete(prompt, schema, MAX_TOKENS)
             there = centre(vocabulary, scope.kind, key) if vector is None else vector
             store.put(store.intern(scope), key, there, recover_plan(answer.text, vocabulary, scope))
-            disk.want(store.intern(scope), key, None, 0)
+            disk.met(store.intern(scope), key)
             made += 1
         except (ModelError, PlanRejected, TimeoutError) as error:
             failed, why = failed + 1, str(error) or f"no answer within {deadline_s:g} s"

@@ -10,14 +10,16 @@ from .planning import is_legal
 
 @kernel
 def legal_steps(
-    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, count: int, entry: int, plan: int
-) -> int:
+    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, count: int, entry: int, plan: int,
+    waiting: bool,
+) -> int:  # fmt: skip
     """The steps of ``plan`` that could start now, as bits (bit 0 for step 0): for any of those of the first ``count``
-    agents who wait for the model at cache entry ``entry``, or for nobody (0 then) if nobody does."""
+    agents who got their plan at cache entry ``entry`` (and wait for the model's, if ``waiting``), or for nobody (0
+    then) if nobody did."""
     legal = 0
     every = (1 << plans.length[plan]) - 1
     for i in range(count):
-        if agents.entry[i] != entry or agents.source[i] != HEURISTIC:
+        if agents.entry[i] != entry or (waiting and agents.source[i] != HEURISTIC):
             continue
         for s in range(plans.length[plan]):
             bit = 1 << s

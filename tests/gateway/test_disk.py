@@ -174,6 +174,66 @@ def test_killed_at_any_moment_it_lacks_a_second_at_most_and_nothing_is_torn(tmp_
         save(store)
 
 
+def wanted(file: Path) -> dict[int, int]:
+    connection = connect(file)
+    found = dict(connection.execute("SELECT key, times FROM wanted").fetchall())
+    connection.close()
+    return found
+
+
+def want(file: Path, *keys: int, met: tuple[int, ...] = ()) -> None:
+    store = saved(file)
+    store.intern(hare())
+    assert isinstance(store.saver, Disk)
+    for at in keys:
+        store.saver.want(0, at, centre(FIELDS, "hare", at))
+    for at in met:
+        store.saver.met(0, at)
+    save(store)
+
+
+def test_how_often_a_situation_was_wanted_adds_up_from_run_to_run(tmp_path: Path) -> None:
+    want(tmp_path / "plans", 1, 1, 2)
+    want(tmp_path / "plans", 1, 3, met=(2,))
+    assert wanted(tmp_path / "plans") == {1: 3, 3: 1}
+
+
+def test_what_was_wanted_while_saving_failed_is_counted_too(tmp_path: Path) -> None:
+    store = saved(tmp_path / "plans")
+    store.intern(hare())
+    disk = store.saver
+    assert isinstance(disk, Disk)
+    disk.want(0, 1, centre(FIELDS, "hare", 1))
+    lock = connect(tmp_path / "plans")
+    lock.execute("BEGIN IMMEDIATE")
+    disk._connection.execute("PRAGMA busy_timeout = 1")
+    adding = disk._write
+
+    def meanwhile(*args: object) -> None:
+        raise AssertionError("it was locked")
+
+    disk._write = meanwhile  # type: ignore[method-assign]
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        disk.save()
+    disk._write = adding  # type: ignore[method-assign]
+    lock.rollback()
+    lock.close()
+    disk.want(0, 1, centre(FIELDS, "hare", 1))
+    save(store)
+    assert wanted(tmp_path / "plans") == {1: 2}
+
+
+def test_only_so_many_wanted_situations_are_remembered_those_met_most_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astrasim.gateway.disk.WANTED", 20)
+    want(tmp_path / "plans", *range(5), *range(5))
+    for first in range(5, 60, 5):
+        want(tmp_path / "plans", *range(first, first + 5))
+        assert len(wanted(tmp_path / "plans")) <= 20
+    assert {at for at, times in wanted(tmp_path / "plans").items() if times == 2} == set(range(5))
+
+
 def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
     store = saved(tmp_path / "plans")
     put(store, 0)

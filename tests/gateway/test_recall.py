@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from astrasim import Settings
 from astrasim.gateway.disk import Disk
+from astrasim.gateway.intents import same_intent
 from astrasim.gateway.keeping import Keeping
 from astrasim.gateway.recall import RETIRED_S, Level, Recall
 from astrasim.gateway.recalled import Look, Memory, Recalled, answer_looks
@@ -122,6 +123,26 @@ def test_what_is_known_about_an_order_serves_another_that_means_the_same() -> No
     assert memory.look(3, key(3, alarm=1), None) is None, "the situation is another"
 
 
+def test_many_saved_orders_are_compared_without_each_being_compared_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[str, str]] = []
+
+    def same(one: str, other: str, _: object) -> bool:
+        compared.append((one, other))
+        return same_intent(one, other, lambda *_: 0.0)
+
+    monkeypatch.setattr("astrasim.gateway.orders.same_intent", same)
+    memory = recall()
+    for number in range(400):
+        memory.declare(number + 2, hare(f"hold post {number}"))
+    memory.declare(1000, hare("guard post 7"))
+    memory.answered(9, key(3), REST)
+    end = time.monotonic() + 10
+    while memory.look(1000, key(3), None) is None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert memory.look(1000, key(3), None) == [Level.ORDER, REST, None]
+    assert compared == [("guard post 7", "hold post 7")]
+
+
 def test_orders_are_not_shared_where_that_is_switched_off() -> None:
     memory = recall(orders=False)
     memory.declare(2, hare("hold the hill"))
@@ -154,6 +175,9 @@ def test_the_model_disagreeing_with_near_plans_makes_the_bound_tighter() -> None
         memory.store.drop(0, key(4))
     truth = memory.figures()["truth"]["hare"]
     assert truth[0] < 0.2 and memory.look(1, key(4), None) is None
+    withdrawn = memory.withdrawn()
+    assert set(map(str, withdrawn)) == {"(1, [1])"}, "near plans that the game has are given up, in that role's scopes"
+    assert memory.withdrawn() == []
 
 
 def test_answers_far_away_say_how_far_the_bound_could_be() -> None:
@@ -236,11 +260,13 @@ json = st.recursive(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(["found", "memory"]), json, json)
+@given(st.sampled_from(["found", "memory", "withdraw"]), json, json)
 def test_no_message_raises_in_the_game(kind: str, answers: Any, other: Any) -> None:
     memory = Memory(MEADOW, {1: grazer()}, lambda message, pairs: True)
-    fields = memory.statistics._asdict() | {"a": answers, "truth": other, "age_s": answers}
+    fields = memory.statistics._asdict() | {"a": answers, "truth": other, "age_s": answers, "level": 1, "q": answers}
     memory.accept({"t": kind, **fields})
+    for _, scopes in memory.withdrawn():
+        np.array(scopes, np.int32)
     for found in memory.found():
         assert found.steps is None or 1 <= len(found.steps) <= 8
     assert isinstance(memory.statistics.truth, dict)
