@@ -89,7 +89,8 @@ def _features(herd: Domain, side: float) -> None:
 
     @herd.feature(edges=[0.1, 0.3], words=["at the water", "not far from water", "far from water"], vectorised=True)
     def thirst(me: Rows) -> NDArray[Any]:
-        return np.hypot(me.x - side * 0.3, me.y - side * 0.6) / side
+        dx, dy = me.x - side * 0.3, me.y - side * 0.6
+        return np.sqrt(dx * dx + dy * dy) / side
 
     @herd.feature(edges=[0.15, 0.8], words=["young", "grown up", "old"], vectorised=True)
     def years(me: Rows) -> NDArray[Any]:

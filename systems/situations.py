@@ -38,7 +38,7 @@ class Situations(esper.Processor):
             # A value too large for float32 becomes infinite there, which is as good as it is.
             with np.errstate(over="ignore"):
                 for feature, column, kinds in self._features:
-                    rows = looking if kinds is None else looking[kinds[agents.kind[looking]]]
+                    rows = looking if kinds is None else self._of_kinds(kinds)
                     if len(rows):
                         self._evaluate(feature, column, rows)
         work = (
@@ -49,6 +49,13 @@ class Situations(esper.Processor):
             together(situate_together, *work)
         else:
             situate(*work)
+
+    def _of_kinds(self, kinds: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The rows of those of these kinds who look in this tick."""
+        agents, looking = self._sim.agents, self._sim.looking
+        if len(looking) == agents.count:  # everybody: in order, and nothing to gather
+            return np.flatnonzero(kinds[agents.kind])
+        return looking[kinds[agents.kind[looking]]]
 
     def _evaluate(self, feature: Feature, column: int, rows: NDArray[np.intp]) -> None:
         """Write the feature's column for these rows. Where its code raises, the last value stays."""
