@@ -35,8 +35,7 @@ class Compiled:
     thing_floats: dict[str, float]
     references: tuple[str, ...]
     thing_references: frozenset[str]
-    agent_percepts: PerceptTable
-    thing_percepts: PerceptTable
+    percepts: PerceptTable
     features: FeatureTable
     actions: Actions
     targets: Targets
@@ -115,8 +114,7 @@ def compile_domain(domain: Domain) -> Compiled:
         thing_floats=names.thing_floats,
         references=names.references,
         thing_references=names.thing_references,
-        agent_percepts=percept_table(domain, names, of_things=False),
-        thing_percepts=percept_table(domain, names, of_things=True),
+        percepts=percept_table(domain, names),
         features=feature_table(domain, names, vocabulary),
         actions=action_table(domain, names),
         targets=target_table(names.targets),

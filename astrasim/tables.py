@@ -16,6 +16,10 @@ from .resolved import Resolved, Target
 from .stock import VERBS
 from .vocabulary import Vocabulary
 
+SAME_GRID = 0.5
+"""Percepts whose radius is at least this share of the largest share its grid: in its cells, which are larger than they
+need, they pass over some more that are too far, and nothing has to be sorted once more for them."""
+
 
 def target_table(targets: dict[str, Target]) -> Targets:
     """One element a target."""
@@ -29,18 +33,16 @@ def target_table(targets: dict[str, Target]) -> Targets:
     )
 
 
-def percept_table(domain: Domain, names: Resolved, of_things: bool) -> PerceptTable:
-    """The percepts of things, or of agents. Those of equal relation and radius share one walk over the neighbours."""
-    seen_kinds = list(domain.declared.things if of_things else domain.kinds)
-    seen_columns = list(names.thing_floats if of_things else names.floats)
+def percept_table(domain: Domain, names: Resolved) -> PerceptTable:
+    """The percepts. Those of equal relation and radius share one walk over the neighbours."""
+    seen_kinds = [*domain.kinds, *domain.declared.things]
+    agents = len(domain.kinds)
     channels: dict[tuple[Any, ...], dict[str, int]] = {}
     for p in domain.declared.percepts.values():
-        if p.of_things is not of_things:
-            continue
         mask = tuple(sum(1 << seen_kinds.index(s) for s in p.sees.get(kind, ())) for kind in domain.kinds)
-        channel = next((c for key, c in channels.items() if key[:2] == (mask, p.radius) and p.mode not in c), None)
+        channel = next((c for key, c in channels.items() if key[:2] == (p.radius, mask) and p.mode not in c), None)
         if channel is None:
-            channel = channels[mask, p.radius, p.name] = {}
+            channel = channels[p.radius, mask, p.name] = {}
         channel[p.mode] = 1
         if p.counts:
             channel |= {
@@ -52,24 +54,43 @@ def percept_table(domain: Domain, names: Resolved, of_things: bool) -> PerceptTa
             channel[f"{p.mode}_ref"] = names.references.index(p.name)
             channel[f"{p.mode}_distance"] = names.column(f"{p.name}_distance")
         if p.mode == "weakest":
-            channel["by"] = seen_columns.index(p.by)
+            channel["by"] = list(names.thing_floats if p.of_things else names.floats).index(p.by)
 
-    ordered = sorted(channels.items(), key=lambda channel: channel[0][1])
-    sets: dict[int, int] = {}
-    sees = np.full((len(ordered), len(domain.kinds)), -1, np.int32)
-    for c, ((mask, *_), _) in enumerate(ordered):
+    ordered = sorted(channels.items(), key=lambda channel: -channel[0][0])
+    grid, width, slot = [0], [0], list[int]()
+    for c, ((radius, *_), channel) in enumerate(ordered):
+        if radius < ordered[grid[-1]][0][0] * SAME_GRID:
+            grid.append(c)
+            width.append(0)
+        slot.append(width[-1])
+        width[-1] += 5 if "weakest" in channel else 3
+    view_of = np.full((len(ordered), agents), -1, np.int32)
+    views: dict[tuple[int, float, int], int] = {}
+    first_view = []
+    for c, ((radius, mask, _), channel) in enumerate(ordered):
+        if c in grid:
+            first_view.append(len(views))
         for k, seen in enumerate(mask):
             if seen:
-                sees[c, k] = sets.setdefault(seen, len(sets))
+                view_of[c, k] = views.setdefault((seen, radius, channel.get("by", -1)), len(views))
+    sets = list(dict.fromkeys(seen for seen, _, _ in views))
     # Kinds that are in the same sets are one group.
-    among = [tuple(seen >> k & 1 for seen in sets) for k in range(len(seen_kinds))]
+    among = [(number >= agents, *(seen >> number & 1 for seen in sets)) for number in range(len(seen_kinds))]
     groups = {which: g for g, which in enumerate(dict.fromkeys(among))}
+    group = np.array([groups[which] for which in among], np.int32)
+    members = {seen: sum(1 << g for which, g in groups.items() if which[1 + s]) for s, seen in enumerate(sets)}
+    first_of_things = int(group[:agents].max()) + 1
+    of_things = [seen >> agents > 0 for seen, _, _ in views]
 
     def numbers(name: str) -> Any:
         return np.array([c.get(name, -1) for _, c in ordered], np.int32)
 
     return PerceptTable(
-        radius=np.array([key[1] for key, _ in ordered], np.float32),
+        grid=np.array([*grid, len(ordered)], np.int32),
+        views=np.array([*first_view, len(views)], np.int32),
+        width=np.array(width, np.int32),
+        radius=np.array([key[0] for key, _ in ordered], np.float32),
+        slot=np.array(slot, np.int32),
         near_ref=numbers("nearest_ref"),
         near_distance=numbers("nearest_distance"),
         total=numbers("count_at"),
@@ -77,12 +98,16 @@ def percept_table(domain: Domain, names: Resolved, of_things: bool) -> PerceptTa
         cap=numbers("cap"),
         weak_ref=numbers("weakest_ref"),
         weak_distance=numbers("weakest_distance"),
-        weak_by=numbers("by"),
-        sees=sees,
+        view_of=view_of,
         members=np.array(
-            [sum(1 << g for which, g in groups.items() if which[number]) for number in range(len(sets))], np.int64
+            [members[seen] >> first_of_things * things for (seen, _, _), things in zip(views, of_things, strict=True)],
+            np.int64,
         ),
-        group=np.array([groups[which] for which in among], np.int32),
+        reach=np.array([radius for _, radius, _ in views], np.float32),
+        by=np.array([by for _, _, by in views], np.int32),
+        of_things=np.array(of_things, np.uint8),
+        group=group[:agents],
+        thing_group=group[agents:],
     )
 
 

@@ -28,7 +28,7 @@ from astrasim import Settings, Simulation
 from astrasim.figures import machine
 from astrasim.frames import quiet_gc
 from astrasim.kernels.grid import lay_cells, room_to_sort, sort_rows
-from astrasim.kernels.lanes import LANES, best_of, nearest_among
+from astrasim.kernels.lanes import LANES, nearest_among
 from astrasim.kernels.perceiving import perceive, write_percepts
 from astrasim.kernels.sharing import nothing_taken
 
@@ -75,18 +75,13 @@ REFERENCE = "reference: arithmetic of looking"
 def _arithmetic(x: NDArray[np.float32], y: NDArray[np.float32], rows: NDArray[np.int32], agents: int) -> int:
     """Six times sixteen candidates for each agent, in two channels, always the same: what the arena's looking
     comes to where nothing has to be found, fetched or written."""
-    so_far = np.empty(2 * LANES, np.int32)
     count = 0
     for i in range(agents):
         for _ in range(2):
-            for k in range(2 * LANES):
-                so_far[k] = 0x7FFFFFFF
-            for _ in range(3):
-                count += nearest_among(
-                    x, y, rows, rows, 0, LANES, np.float32(i & 15), np.float32(0), np.float32(900), np.int32(3), so_far
-                )
-            key, row = best_of(so_far)
-            count += key + row
+            more, key, row = nearest_among(
+                x, y, rows, rows, 0, 3 * LANES, np.float32(i & 15), np.float32(0), np.float32(900), np.int32(3)
+            )
+            count += more + key + row
     return count
 
 
@@ -127,8 +122,8 @@ def measure(agents: int, ticks: int | None = None) -> dict[str, float]:
     """Nanoseconds an agent of each kernel and of the reference loop: the quick calls of so many ticks of the arena."""
     sim = build_arena(agents, Settings(model="none", capacity=agents, threads=1))
     watch, rng = Stopwatch(), np.random.default_rng(0)
-    x, y = (rng.uniform(0, 30, LANES).astype(np.float32) for _ in range(2))
-    rows = np.arange(LANES, dtype=np.int32)
+    x, y = (rng.uniform(0, 30, 3 * LANES).astype(np.float32) for _ in range(2))
+    rows = np.arange(3 * LANES, dtype=np.int32)
     with sim, quiet_gc():
         for _ in range(WARM_UP_TICKS):
             sim.tick()
@@ -142,25 +137,20 @@ def measure(agents: int, ticks: int | None = None) -> dict[str, float]:
 
 def _time_looking(sim: Simulation, watch: Stopwatch) -> None:
     """The four parts of looking, which a tick runs in one call."""
-    agents, percepts = sim.agents, sim.compiled.agent_percepts
-    n, f, kind = agents.count, agents.f, agents.kind
-    groups, channels = int(percepts.group.max()) + 1, len(percepts.radius)
+    agents, things, percepts = sim.agents, sim.things, sim.compiled.percepts
+    n, f, kind, groups = agents.count, agents.f, agents.kind, int(percepts.group.max()) + 1
     turn = np.ones(n, np.uint8)
     cells, sort, look, write = OF_LOOKING
     laid = watch.time(cells, n, lambda: lay_cells(f, n, groups, float(percepts.radius[0]) * (1 + 1e-6) + 1e-9))
-    seen, counts = room_to_sort(n, laid, groups, 1)
+    row, (x, y) = np.empty(n + LANES, np.int32), np.empty((2, n + LANES), np.float32)
+    seen, counts = room_to_sort(row, x, y, n, laid, groups, 1)
     watch.time(sort, n, lambda: sort_rows(f, kind, percepts.group, n, laid, seen, counts, nothing_taken(), 0))
-    found = np.empty((n, channels * 3), np.int32)
+    found = np.empty((n, percepts.width[0]), np.int32)
     done = nothing_taken()
     watch.time(
-        look, n,
-        lambda: perceive(
-            kind, turn, seen, groups, laid, f, seen, True, percepts, 0, channels, found, nothing_taken()
-        ),
+        look, n, lambda: perceive(kind, turn, laid, f, things.f, seen, percepts, 0, found, nothing_taken())
     )
-    watch.time(
-        write, n, lambda: write_percepts(f, agents.r, kind, turn, seen.place, found, percepts, 0, channels, done)
-    )
+    watch.time(write, n, lambda: write_percepts(f, agents.r, kind, turn, seen.place, found, percepts, 0, done))
 
 
 def ratios(ns: dict[str, float]) -> dict[str, float]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from astrasim.errors import ActionError
 from astrasim.kernels.looking import look as look_alone
 from astrasim.kernels.looking import look_together
-from astrasim.kernels.moving import sight
+from astrasim.kernels.moving import sight, sight_together
+from astrasim.kernels.sharing import nothing_taken, together
 from astrasim.kernels.turns import rows_together, take_turns
 from astrasim.simulation import Simulation
 
@@ -48,14 +49,13 @@ class Perception(esper.Processor):
 
     def look(self, turn: NDArray[np.uint8]) -> None:
         """Sort everybody into a grid and write the percepts of those whose ``turn`` it is; shape (agents or more,)."""
-        sim, tables, agents = self._sim, self._sim.compiled, self._sim.agents
-        observers = agents.f, agents.r, agents.kind, turn, agents.count
+        sim, agents, things = self._sim, self._sim.agents, self._sim.things
         look = look_together if agents.count >= sim.shared_from else look_alone
-        if len(tables.agent_percepts.radius):
-            look(*observers, agents.f, agents.kind, agents.count, True, tables.agent_percepts)
-        if len(tables.thing_percepts.radius):
-            things = sim.things
-            look(*observers, things.f, things.kind, things.count, False, tables.thing_percepts)
+        if len(sim.compiled.percepts.radius):
+            look(
+                agents.f, agents.r, agents.kind, turn, agents.count, things.f, things.kind, things.count,
+                sim.compiled.percepts,
+            )  # fmt: skip
 
     def _look(self) -> None:
         sim, agents = self._sim, self._sim.agents
@@ -98,7 +98,14 @@ class Perception(esper.Processor):
         seen = agents.refers_to[agents.reference_index[name]]
         visible = agents.float_index[f"{name}_visible"]
         if sim.line_of_sight is None:
-            sight(agents.f, seen.f, reference, sim.looking, visible, sim.obstacles.blocked, sim.obstacles.cell)
+            work = (
+                agents.f, seen.f, reference, sim.looking, visible, sim.obstacles.blocked, sim.obstacles.cell,
+                nothing_taken(),
+            )  # fmt: skip
+            if len(sim.looking) >= sim.shared_from:
+                together(sight_together, *work)
+            else:
+                sight(*work)
             return
         rows = sim.looking[reference[sim.looking] >= 0]
         others = reference[rows]

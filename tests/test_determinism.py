@@ -24,7 +24,7 @@ def mixed_world(nap_s: float = 0.0) -> Domain:
     domain.thing("clover", amount=20)
     domain.column("fear")
     domain.percept("prey", nearest="hare", seen_by="hunter", radius=30)
-    domain.percept("threat", nearest="hunter", seen_by="hare", radius=15)
+    domain.percept("threat", nearest="hunter", seen_by="hare", radius=15, line_of_sight=True)
     domain.percept("food", nearest="clover", seen_by="hare", radius=50)
     domain.feature("danger", column="threat_distance", edges=[5, 10], words=["here", "near", "far"], interrupt=True)
     domain.feature("chance", column="prey_distance", edges=[3, 15], words=["here", "near", "far"], interrupt=True)
@@ -80,6 +80,7 @@ def play(
     sim = simulate(mixed_world(nap_s), settings=settings)
     sim.shared_from = shared_from
     rng = np.random.default_rng(99)
+    sim.set_obstacles(rng.random((20, 20)) < 0.1, 4)
     for kind, number in (("hunter", 15), ("hare", 60)):
         sim.spawn_many(kind, number, x=rng.uniform(0, 80, number), y=rng.uniform(0, 80, number))
     for tick in range(TICKS):

@@ -165,6 +165,32 @@ def test_ten_thousand_on_one_point(simulate: Simulate, field: Domain) -> None:
     assert len(np.unique(hares, axis=0)) > 4000, "they fled, each its own way"
 
 
+def test_a_crowd_of_several_kinds_on_one_point_with_neighbours(simulate: Simulate) -> None:
+    """Kinds that are told apart elsewhere are looked for one after the other, and the lowest row may be the other's."""
+    town = Domain("town", ["cat", "dog", "owl"])
+    town.thing("bone")
+    town.percept("pet", nearest=["cat", "dog"], radius=8)
+    town.percept("dogs", count="dog", radius=8, cap=5000)
+    town.percept("found", nearest="bone", radius=16)
+    sim = simulate(town, settings={"capacity": 16_384})
+    sim.spawn_many("cat", 100, x=52, y=50)  # near, and first in the table
+    for _ in range(2):
+        sim.spawn_many("dog", 3000, x=50, y=50)
+        sim.spawn_many("cat", 3000, x=50, y=50)
+    owl, aside = sim.spawn("owl", x=50, y=50), sim.spawn("owl", x=44, y=50)
+    sim.add_things("bone", 5000, x=30, y=50)
+    sim.add_things("bone", 5000, x=42, y=50)
+    sim.tick(0.0)
+    agents = sim.agents
+    assert agents.pet[owl.row] == 100 and owl.pet_distance == 0
+    assert agents.pet[100] == 101 and (agents.pet[101:12_100] == 100).all()
+    assert agents.pet[aside.row] == 100 and aside.pet_distance == 6
+    assert agents.pet[0] == 1 and (agents.pet[1:100] == 0).all()
+    assert (owl.dogs, owl.dogs_saturated) == (5000, 1)
+    assert agents.found[owl.row] == 5000 and owl.found_distance == 8
+    assert agents.found[aside.row] == 5000 and aside.found_distance == 2
+
+
 @pytest.mark.parametrize("every", [1, 3])
 def test_a_tenth_dies_and_is_born_in_every_tick(simulate: Simulate, field: Domain, every: int) -> None:
     sim = simulate(field, settings={"every": every})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,48 @@ def test_a_wall_blocks_the_line_of_sight(
     sim.tick()
     assert watcher.suspect is suspect
     assert watcher.suspect_visible == seen
+
+
+def is_clear(blocked: Any, x0: float, y0: float, x1: float, y1: float) -> bool:
+    """Whether no blocked cell lies between, step by step: the slow way."""
+    cx, cy, ex, ey = (math.floor(v) for v in (x0, y0, x1, y1))
+    dx, dy = x1 - x0, y1 - y0
+    sx, sy = (1 if dx > 0 else -1), (1 if dy > 0 else -1)
+    # Where on the way, from 0 to 1, the next border in x and in y is.
+    next_x = ((cx + 1 if dx > 0 else cx) - x0) / dx if dx else math.inf
+    next_y = ((cy + 1 if dy > 0 else cy) - y0) / dy if dy else math.inf
+    for _ in range(abs(ex - cx) + abs(ey - cy)):
+        if next_x < next_y:
+            cx, next_x = cx + sx, next_x + sx / dx
+        else:
+            cy, next_y = cy + sy, next_y + sy / dy
+        if (cx, cy) == (ex, ey):
+            break
+        if 0 <= cy < blocked.shape[0] and 0 <= cx < blocked.shape[1] and blocked[cy, cx]:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("shared_from", [0, 1 << 62])
+def test_lines_of_sight_of_a_crowd_are_those_of_a_walk_from_cell_to_cell(
+    simulate: Simulate, city: Domain, shared_from: int
+) -> None:
+    sim, rng = simulate(city), np.random.default_rng(5)
+    sim.shared_from = shared_from
+    blocked = rng.random((30, 40)) < 0.15
+    sim.set_obstacles(blocked, cell=2)
+    for kind, number in (("guard", 3000), ("thief", 40)):
+        # Some outside the grid, and with quarters there are lines along borders and through corners.
+        sim.spawn_many(kind, number, x=rng.integers(-20, 360, number) / 4, y=rng.integers(-20, 280, number) / 4)
+    sim.tick(0.0)
+    agents, seen = sim.agents, sim.agents.suspect
+    assert (seen[:3000] >= 0).all()
+    clear = [
+        is_clear(blocked, *(float(v) / 2 for v in (agents.x[i], agents.y[i], agents.x[seen[i]], agents.y[seen[i]])))
+        for i in range(3000)
+    ]
+    assert 0.2 < np.mean(clear) < 0.9
+    assert np.array_equal(agents.suspect_visible[:3000], clear)
 
 
 def test_without_obstacles_everything_is_seen(simulate: Simulate, city: Domain) -> None:

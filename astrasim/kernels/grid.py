@@ -8,7 +8,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .lanes import LANES
 from .sharing import block_done, take_block, wait_for_blocks
 
 EXACT = {"nsz", "arcp"}
@@ -88,11 +87,13 @@ def lay_cells(f: NDArray[np.float32], count: int, groups: int, cell: float) -> C
 
 
 @njit(cache=True)
-def room_to_sort(count: int, cells: Cells, groups: int, parts: int) -> tuple[Sorted, NDArray[np.int32]]:
-    """Room for ``count`` rows to be sorted in so many parts: the result, and counts of shape (parts, cells + 1)."""
+def room_to_sort(
+    row: NDArray[np.int32], x: NDArray[np.float32], y: NDArray[np.float32], count: int, cells: Cells, groups: int,
+    parts: int,
+) -> tuple[Sorted, NDArray[np.int32]]:  # fmt: skip
+    """Room for ``count`` rows to be sorted in so many parts, to the beginning of ``row``, ``x`` and ``y``, which have
+    LANES more: the result, and counts of shape (parts, cells + 1)."""
     counts = np.empty((parts, groups * cells.nx * cells.ny + 1), np.int32)
-    row = np.empty(count + LANES, np.int32)
-    x, y = np.empty(count + LANES, np.float32), np.empty(count + LANES, np.float32)
     return Sorted(counts[parts - 1], row, x, y, np.empty(count, np.uint32)), counts
 
 

@@ -1,4 +1,4 @@
-"""Looking around: everybody into a grid, then :func:`~.perceiving.perceive`, radius by radius; on a thread or two."""
+"""Looking around: everybody into a grid, then :func:`~.perceiving.perceive`, grid by grid; on a thread or two."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .grid import EXACT, Cells, Sorted, lay_cells, room_to_sort, sort_rows
+from .lanes import LANES
 from .perceiving import PerceptTable, perceive, write_percepts
 from .sharing import COUNTERS, nothing_taken, together
 
@@ -18,53 +19,55 @@ PARTS = 2
 
 
 class Ground(NamedTuple):
-    """The cells for percepts of one radius, and room for who is in them and what they see."""
+    """The cells of one grid, and room for who and what is in them and what is seen. Things are behind the agents."""
 
     cells: Cells
-    seen: Sorted
-    seen_counts: NDArray[np.int32]
-    observers: Sorted
-    observer_counts: NDArray[np.int32]
-    observer_group: NDArray[np.int32]
-    observer_groups: int
+    agents: Sorted
+    agent_counts: NDArray[np.int32]
+    things: Sorted
+    thing_counts: NDArray[np.int32]
+    thing_group: NDArray[np.int32]
     found: NDArray[np.int32]
-
-
-@njit(cache=True)
-def radii(percepts: PerceptTable, first: int) -> int:
-    """The channels from ``first`` on have one radius, until the one returned."""
-    last = first + 1
-    while last < len(percepts.radius) and percepts.radius[last] == percepts.radius[first]:
-        last += 1
-    return last
 
 
 @njit(cache=True, fastmath=EXACT)
 def lay_ground(
+    f: NDArray[np.float32],
     count: int,
-    seen_f: NDArray[np.float32],
-    seen_count: int,
-    same: bool,
+    things_f: NDArray[np.float32],
+    things_count: int,
     percepts: PerceptTable,
-    first: int,
-    last: int,
+    grid: int,
     parts: int,
 ) -> Ground:
-    """The ground for the channels first..last, on which rows are sorted in so many parts."""
-    # For a number as it is written numba would compile what is called once more.
-    groups, one = int(percepts.group.max()) + 1, int(np.int64(1))
+    """The ground of one grid, on which rows are sorted in so many parts. Without things where nobody looks for any."""
     # A little more than the radius: d2 is rounded, and so is the division into cells.
-    cells = lay_cells(seen_f, seen_count, groups, np.float64(percepts.radius[first]) * (1 + 1e-6) + 1e-9)
-    seen, seen_counts = room_to_sort(seen_count, cells, groups, parts)
-    observers, observer_counts, group = seen, seen_counts, percepts.group
-    if not same:
-        observers, observer_counts = room_to_sort(count, cells, one, parts)
-        group = np.zeros(64, np.int32)
-    slots = 5 if percepts.weak_ref[first:last].max() >= 0 else 3
-    found = np.empty((count, (last - first) * slots), np.int32)
-    return Ground(
-        cells, seen, seen_counts, observers, observer_counts, group, groups if same else one, found
-    )
+    cell = np.float64(percepts.radius[percepts.grid[grid]]) * (1 + 1e-6) + 1e-9
+    groups = int(percepts.group.max()) + 1
+    cells = lay_cells(f, count, groups, cell)
+    lying, others, kinds = int(np.int64(0)), int(np.int64(0)), percepts.thing_group - np.int32(groups)
+    if percepts.of_things[percepts.views[grid] : percepts.views[grid + 1]].any():
+        lying, others = things_count, int(kinds.max()) + 1
+        cells = _around_both(cells, lay_cells(things_f, things_count, groups, cell), count + things_count)
+    row = np.empty(count + lying + LANES, np.int32)
+    x, y = np.empty(count + lying + LANES, np.float32), np.empty(count + lying + LANES, np.float32)
+    agents, agent_counts = room_to_sort(row, x, y, count, cells, groups, parts)
+    things, thing_counts = room_to_sort(row[count:], x[count:], y[count:], lying, cells, others, parts)
+    found = np.empty((count, percepts.width[grid]), np.int32)
+    return Ground(cells, agents, agent_counts, things, thing_counts, kinds, found)
+
+
+@njit(cache=True)
+def _around_both(agents: Cells, things: Cells, count: int) -> Cells:
+    """Cells for agents and things. If that were too many they are the agents': things outside are at their border."""
+    cell = max(1 / agents.inverse, 1 / things.inverse)
+    x0, y0 = min(agents.x0, things.x0), min(agents.y0, things.y0)
+    x1 = max(agents.x0 + agents.nx / agents.inverse, things.x0 + things.nx / things.inverse)
+    y1 = max(agents.y0 + agents.ny / agents.inverse, things.y0 + things.ny / things.inverse)
+    nx, ny = np.floor((x1 - x0) / cell) + 1.0, np.floor((y1 - y0) / cell) + 1.0
+    if nx * ny > 4.0 * count + 1024.0:
+        return agents
+    return Cells(x0, y0, 1 / cell, int(nx), int(ny))
 
 
 @njit(cache=True, nogil=True)
@@ -74,29 +77,27 @@ def look_around(
     kind: NDArray[np.int16],
     turn: NDArray[np.uint8],
     count: int,
-    seen_f: NDArray[np.float32],
-    seen_kind: NDArray[np.int16],
-    seen_count: int,
-    same: bool,
+    things_f: NDArray[np.float32],
+    things_kind: NDArray[np.int16],
     percepts: PerceptTable,
-    first: int,
-    last: int,
+    grid: int,
     ground: Ground,
     counters: NDArray[np.int64],
 ) -> None:
     """Sort, :func:`perceive` and :func:`write_percepts`, on as many threads as call it with the same arguments."""
-    cells, seen, observers, found = ground.cells, ground.seen, ground.observers, ground.found
-    sort_rows(
-        seen_f, seen_kind, percepts.group, seen_count, cells, seen, ground.seen_counts, counters, int(np.int64(0))
-    )
-    if not same:
+    cells, seen, things, found = ground.cells, ground.agents, ground.things, ground.found
+    sort_rows(f, kind, percepts.group, count, cells, seen, ground.agent_counts, counters, int(np.int64(0)))
+    if len(things.start) > 1:  # even if there is none at all, they are looked for
         sort_rows(
-            f, kind, ground.observer_group, count, cells, observers, ground.observer_counts, counters, int(np.int64(3))
-        )
-    perceive(
-        kind, turn, observers, ground.observer_groups, cells, seen_f, seen, same, percepts, first, last, found, counters
-    )
-    write_percepts(f, r, kind, turn, observers.place, found, percepts, first, last, counters)
+            things_f, things_kind, ground.thing_group, len(things.place), cells, things, ground.thing_counts, counters,
+            int(np.int64(3)),
+        )  # fmt: skip
+        areas = len(seen.start) - 1
+        start = np.empty(areas + len(things.start), np.int32)  # each thread has its own: they are few
+        start[:areas], start[areas:] = seen.start[:areas], things.start + np.int32(count)
+        seen = Sorted(start, seen.row, seen.x, seen.y, seen.place)
+    perceive(kind, turn, cells, f, things_f, seen, percepts, grid, found, counters)
+    write_percepts(f, r, kind, turn, seen.place, found, percepts, grid, counters)
 
 
 @njit(cache=True, fastmath=EXACT)
@@ -106,24 +107,19 @@ def look(
     kind: NDArray[np.int16],
     turn: NDArray[np.uint8],
     count: int,
-    seen_f: NDArray[np.float32],
-    seen_kind: NDArray[np.int16],
-    seen_count: int,
-    same: bool,
+    things_f: NDArray[np.float32],
+    things_kind: NDArray[np.int16],
+    things_count: int,
     percepts: PerceptTable,
 ) -> None:
-    """What those see whose ``turn`` it is, radius by radius. One call, because a grid that passes through Python costs
+    """What those see whose ``turn`` it is, grid by grid. One call, because a grid that passes through Python costs
     a small game more than the looking.
     """
-    first = int(np.int64(0))
-    while first < len(percepts.radius):
-        last = radii(percepts, first)
-        ground = lay_ground(count, seen_f, seen_count, same, percepts, first, last, int(np.int64(1)))
+    for grid in range(len(percepts.width)):
+        ground = lay_ground(f, count, things_f, things_count, percepts, grid, int(np.int64(1)))
         look_around(
-            f, r, kind, turn, count, seen_f, seen_kind, seen_count, same, percepts, first, last, ground,
-            np.zeros(COUNTERS, np.int64),
-        )  # fmt: skip
-        first = last
+            f, r, kind, turn, count, things_f, things_kind, percepts, grid, ground, np.zeros(COUNTERS, np.int64)
+        )
 
 
 def look_together(
@@ -132,19 +128,14 @@ def look_together(
     kind: NDArray[np.int16],
     turn: NDArray[np.uint8],
     count: int,
-    seen_f: NDArray[np.float32],
-    seen_kind: NDArray[np.int16],
-    seen_count: int,
-    same: bool,
+    things_f: NDArray[np.float32],
+    things_kind: NDArray[np.int16],
+    things_count: int,
     percepts: PerceptTable,
 ) -> None:
     """:func:`look` on two threads."""
-    first = 0
-    while first < len(percepts.radius):
-        last = radii(percepts, first)
-        ground = lay_ground(count, seen_f, seen_count, same, percepts, first, last, PARTS)
+    for grid in range(len(percepts.width)):
+        ground = lay_ground(f, count, things_f, things_count, percepts, grid, PARTS)
         together(
-            look_around, f, r, kind, turn, count, seen_f, seen_kind, seen_count, same, percepts, first, last, ground,
-            nothing_taken(),
-        )  # fmt: skip
-        first = last
+            look_around, f, r, kind, turn, count, things_f, things_kind, percepts, grid, ground, nothing_taken()
+        )

@@ -1,7 +1,8 @@
 """Perception: who is near.
 
-Rows are sorted by what they are and where: by groups of kinds that are always seen together, then by cell. So an agent
-runs through three lines of three cells for each group that it looks for, at sixteen candidates a step.
+Rows are sorted by what they are and where: by groups of kinds that are always seen together, then by cell. So all that
+those in one cell may see is in three lines of three cells for each group. It is brought together once for all of them,
+and each then goes through it at sixteen candidates a step.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 
 from .compiling import float_kernel
 from .grid import EXACT, INFINITY, Cells, Sorted
-from .lanes import LANES, NEVER, best_of, fetch, least_among, nearest_among
+from .lanes import LANES, NEVER, bring_together, fetch, least_among, nearest_among
 from .sharing import block_done, take_block, wait_for_blocks
 
-SPAN = 4096
+SPAN = np.int64(4096)
 """After so many candidates an agent looks whether it needs more: ten thousand on one point all see at once that nobody
 is nearer than at no distance, and enough to be counted."""
 NONE = np.int32(NEVER)
@@ -25,20 +26,29 @@ CELLS, ROWS = 64, 2048
 """Blocks, of which two threads take the next: some tens of microseconds each."""
 PERCEIVE, WRITE = 6, 7
 """Phases of the counters; those before are for sorting, twice."""
+PARTY = 64
+"""How many agents of a cell look at once, at most."""
 
 
 class PerceptTable(NamedTuple):
-    """Percepts over one table (agents or things), those of equal relation and radius merged into one channel.
+    """Percepts. Those of equal relation and radius are merged into one channel; channels of like radii share a grid.
 
-    Channels are in the order of their radius. Columns are -1 where a channel does not have that output; ``near_ref``
-    and ``weak_ref`` index references, the others float columns.
+    Grid g, of cells of ``radius[grid[g]]``, is for the channels from ``grid[g]`` and the views from ``views[g]`` on.
+    Columns are -1 where a channel does not have that output; ``near_ref`` and ``weak_ref`` index references, the others
+    float columns. ``slot[c]``: where in its row of what is found a channel's part begins, ``width[g]``: how long that
+    row is.
 
-    ``weak_by[c]``: the column of the weakest's values. ``sees[c, k]``: which set of kinds an observer of kind k looks
-    for in channel c; -1: nobody. ``members[s]``: the groups of kinds in set s, one bit each. ``group[k]``: the group of
-    kind k. Kinds that no set tells apart are one group.
+    ``view_of[c, k]``: what an observer of kind k looks at in channel c; -1: nothing. View v is of the groups of kinds
+    ``members[v]``, one bit each (of agents, or ``of_things[v]``), within ``reach[v]``, and of their values in column
+    ``by[v]`` (-1: these do not matter). ``group[k]``: the group of kind k of agents, ``thing_group[t]``: that of kind t
+    of things, numbered on from those of agents. Kinds that no view tells apart are one group.
     """
 
+    grid: NDArray[np.int32]
+    views: NDArray[np.int32]
+    width: NDArray[np.int32]
     radius: NDArray[np.float32]
+    slot: NDArray[np.int32]
     near_ref: NDArray[np.int32]
     near_distance: NDArray[np.int32]
     total: NDArray[np.int32]
@@ -46,10 +56,13 @@ class PerceptTable(NamedTuple):
     cap: NDArray[np.int32]
     weak_ref: NDArray[np.int32]
     weak_distance: NDArray[np.int32]
-    weak_by: NDArray[np.int32]
-    sees: NDArray[np.int32]
+    view_of: NDArray[np.int32]
+    reach: NDArray[np.float32]
+    by: NDArray[np.int32]
     members: NDArray[np.int64]
+    of_things: NDArray[np.uint8]
     group: NDArray[np.int32]
+    thing_group: NDArray[np.int32]
 
 
 @njit(cache=True, error_model="numpy")
@@ -70,105 +83,155 @@ def _rank(values: NDArray[np.float32], rows: NDArray[np.int32], keys: NDArray[np
 def perceive(
     kind: NDArray[np.int16],
     turn: NDArray[np.uint8],
-    observers: Sorted,
-    observer_groups: int,
     cells: Cells,
-    seen_f: NDArray[np.float32],
+    agents_f: NDArray[np.float32],
+    things_f: NDArray[np.float32],
     seen: Sorted,
-    same: bool,
     percepts: PerceptTable,
-    first_channel: int,
-    last_channel: int,
+    grid: int,
     found: NDArray[np.int32],
     counters: NDArray[np.int64],
 ) -> None:
-    """Find what the agents whose ``turn`` it is see in channels of one radius.
+    """Find what the agents whose ``turn`` it is see in the channels of one grid.
 
     The agents of a cell are anywhere in their table. To write all their columns here would be to wait for memory, so
     what they see is put down in the order of looking; :func:`write_percepts` goes through the table in its order.
 
     Args:
-        observers: the agents, sorted into ``cells``, which are no smaller than the radius of the channels.
-        seen_f: float columns of the table whose rows ``seen`` sorts into the same cells.
-        same: whether that is the observers' own table (nobody sees itself).
-        found: for each observer and channel the nearest row, the bits of its squared distance (NONE: nobody), and how
-            many there are; and where the weakest is wanted, its row and the bits of its squared distance.
+        seen: all agents, then all things, sorted into ``cells``, which are no smaller than any of the radii.
+        found: for each agent, in the order of ``seen``, and each channel: the nearest row and the bits of its squared
+            distance (NONE: nobody), then how many there are; then the weakest, in the same way as the nearest.
     """
-    radius = percepts.radius[first_channel]
-    limit = np.float32(radius * radius)
-    sees, near_ref, weak_by = percepts.sees, percepts.near_ref, percepts.weak_by
+    first_channel, last_channel = percepts.grid[grid], percepts.grid[grid + 1]
+    view_of, slot, near_ref, weak_ref = percepts.view_of, percepts.slot, percepts.near_ref, percepts.weak_ref
     total, cap = percepts.total, percepts.cap
-    start, observer_row, observer_x, observer_y = observers.start, observers.row, observers.x, observers.y
     begins, rows, xs, ys = seen.start, seen.row, seen.x, seen.y
-    so_far = np.empty(2 * LANES, np.int32)
     nx, ny = cells.nx, cells.ny
     area = nx * ny
-    keys = np.empty((last_channel - first_channel, len(rows)), np.int32)  # where there are no weakest, never touched
+    agents, groups = len(seen.place), np.int64(percepts.group.max()) + 1
+    first_view, last_view = percepts.views[grid], percepts.views[grid + 1]
+    views, room = last_view - first_view, PARTY * (last_channel - first_channel)
+    # Of those of a cell who look now, for each view: who has it, and in which channel.
+    looker, channel = np.empty((views, room), np.int32), np.empty((views, room), np.int32)
+    lookers = np.zeros(views, np.int64)
+    near_x, near_y = np.empty(len(rows) + LANES, np.float32), np.empty(len(rows) + LANES, np.float32)
+    near_row, near_key = np.empty(len(rows) + LANES, np.int32), np.empty(len(rows) + LANES, np.int32)
+    own, owns = np.empty((64, 2), np.int64), 0
+    keys = np.empty((views, len(rows)), np.int32)  # where there are no weakest, never touched
+    for v in range(first_view, last_view):
+        if percepts.by[v] >= 0 and percepts.of_things[v]:
+            _rank(things_f[percepts.by[v]], rows[agents:], keys[v - first_view, agents:], len(rows) - LANES - agents)
+        elif percepts.by[v] >= 0:
+            _rank(agents_f[percepts.by[v]], rows, keys[v - first_view], agents)
+    look_count = np.zeros(view_of.shape[1], np.int64)
+    look_view, look_channel = np.empty(view_of.T.shape, np.int64), np.empty(view_of.T.shape, np.int32)
     for c in range(first_channel, last_channel):
-        if weak_by[c] >= 0:
-            _rank(seen_f[weak_by[c]], rows, keys[c - first_channel], len(rows) - LANES)
-    slots = found.shape[1] // (last_channel - first_channel)
+        for k in range(view_of.shape[1]):
+            if view_of[c, k] >= 0:
+                look_view[k, look_count[k]], look_channel[k, look_count[k]] = view_of[c, k] - first_view, c
+                look_count[k] += 1
+    only_kind = np.full(groups, -1, np.int64)
+    for k in range(len(percepts.group)):
+        g = percepts.group[k]
+        only_kind[g] = k if only_kind[g] == -1 else -2
     blocks = (area + CELLS - 1) // CELLS
     block = take_block(counters, PERCEIVE)
     while block < blocks:
         for cell in range(block * CELLS, min(block * CELLS + CELLS, area)):
-            cx, cy = -1, -1
-            for g in range(observer_groups):
-                for o in range(start[g * area + cell], start[g * area + cell + 1]):
-                    i = observer_row[o]
-                    if not turn[i]:
+            g, o, end = 0, begins[cell], begins[cell + 1]
+            while g < groups:
+                size = 0
+                low_x = low_y = INFINITY
+                high_x = high_y = -INFINITY
+                while size < PARTY:
+                    if o >= end:
+                        g += 1
+                        if g >= groups:
+                            break
+                        o, end = begins[g * area + cell], begins[g * area + cell + 1]
                         continue
-                    if cx < 0:
-                        cy, cx = cell // nx, cell % nx
-                        left, right = -1 if cx > 0 else 0, 2 if cx + 1 < nx else 1
-                        low, high = cell - nx if cy > 0 else cell, cell + nx if cy + 1 < ny else cell
-                    x, y, me = observer_x[o], observer_y[o], np.int32(i if same else -1)
-                    for c in range(first_channel, last_channel):
-                        q = sees[c, kind[i]]
-                        if q < 0:
-                            continue
-                        slot = (c - first_channel) * slots
+                    i = rows[o]
+                    if turn[i]:
+                        x, y = xs[o], ys[o]
+                        # What is no number is never less. It sees nobody.
+                        low_x, high_x = x if x < low_x else low_x, x if x > high_x else high_x
+                        low_y, high_y = y if y < low_y else low_y, y if y > high_y else high_y
+                        k = only_kind[g] if only_kind[g] >= 0 else kind[i]
+                        for j in range(look_count[k]):
+                            v = look_view[k, j]
+                            looker[v, lookers[v]], channel[v, lookers[v]] = o, look_channel[k, j]
+                            lookers[v] += 1
+                        size += 1
+                    o += 1
+                if size == 0:
+                    break
+                cy, cx = cell // nx, cell % nx
+                left, right = -1 if cx > 0 else 0, 2 if cx + 1 < nx else 1
+                low, high = cell - nx if cy > 0 else cell, cell + nx if cy + 1 < ny else cell
+                for v in range(first_view, last_view):
+                    party, lookers[v - first_view] = lookers[v - first_view], 0
+                    if party == 0:
+                        continue
+                    limit = np.float32(percepts.reach[v] * percepts.reach[v])
+                    keyed = percepts.by[v] >= 0
+                    near, owns = np.int64(0), 0
+                    members, shift = percepts.members[v], groups * area if percepts.of_things[v] else 0
+                    while members:
+                        for middle in range(low + shift, (high if members & 1 else low - 1) + shift + 1, nx):
+                            # Cells of one line are neighbours in memory: one run of candidates a line. In a crowd it
+                            # matters where in it those of this very cell are.
+                            mine = middle == cell + shift
+                            crowd = mine and begins[middle + right] - begins[middle + left] > SPAN
+                            for part in range(3 if crowd else 1):
+                                until = part if crowd and part < 2 else right
+                                near = bring_together(
+                                    xs, ys, rows, keys[v - first_view],
+                                    np.int64(begins[middle + (part - 1 if part else left)]),
+                                    np.int64(begins[middle + until]),
+                                    near_x, near_y, near_row, near_key, near,
+                                    low_x, high_x, low_y, high_y, limit, keyed,
+                                )  # fmt: skip
+                                if mine and part < 2:
+                                    own[owns, part] = own[owns, 1] = near
+                            owns += mine
+                        members, shift = members >> 1, shift + area
+                    for q in range(LANES):
+                        near_x[near + q] = np.nan
+                    for p in range(party):
+                        me, c = looker[v - first_view, p], channel[v - first_view, p]
+                        x, y, at = xs[me], ys[me], slot[c]
+                        myself = np.int32(-1) if percepts.of_things[v] else rows[me]
                         if near_ref[c] >= 0 or total[c] >= 0:
-                            so_far[:] = NONE
-                            count = np.int32(0)
-                            members, shift = percepts.members[q], 0
-                            while members:
-                                for middle in range(low + shift, (high if members & 1 else low - 1) + shift + 1, nx):
-                                    # Cells of one line are neighbours in memory: one run of candidates a line.
-                                    first, last = begins[middle + left], begins[middle + right]
-                                    while last - first > SPAN:
-                                        count += nearest_among(
-                                            xs, ys, rows, rows, first, first + SPAN, x, y, limit, me, so_far
-                                        )
-                                        first += SPAN
-                                        if total[c] >= 0 and count <= cap[c]:
-                                            continue
-                                        bits, row = best_of(so_far)
-                                        # Nobody is nearer than at no distance, where only those of its own cell can be.
-                                        own = max(first, begins[cell + shift])
-                                        if near_ref[c] < 0 or (
-                                            bits == 0 and (own >= begins[cell + shift + 1] or rows[own] > row)
-                                        ):
-                                            first = last
-                                    count += nearest_among(xs, ys, rows, rows, first, last, x, y, limit, me, so_far)
-                                members, shift = members >> 1, shift + area
-                            found[o, slot + 1], found[o, slot] = best_of(so_far)
-                            found[o, slot + 2] = count
-                        if weak_by[c] >= 0:
-                            so_far[:] = NONE
-                            members, shift = percepts.members[q], 0
-                            while members:
-                                for middle in range(low + shift, (high if members & 1 else low - 1) + shift + 1, nx):
-                                    first, last = begins[middle + left], begins[middle + right]
-                                    least_among(
-                                        xs, ys, rows, keys[c - first_channel], first, last, x, y, limit, me, so_far
-                                    )
-                                members, shift = members >> 1, shift + area
-                            key, weak = best_of(so_far)
+                            first, last = np.int64(0), min(near, SPAN)
+                            count, key, row = nearest_among(
+                                near_x, near_y, near_row, near_row, first, last, x, y, limit, myself
+                            )
+                            while last < near:
+                                if total[c] < 0 or count > cap[c]:
+                                    # Nobody is nearer than at no distance, where only those of its own cell can be.
+                                    enough = near_ref[c] < 0 or key == 0
+                                    for q in range(owns if near_ref[c] >= 0 else 0):
+                                        higher = own[q, 0] < own[q, 1] and near_row[max(last, own[q, 0])] > row
+                                        enough &= last >= own[q, 1] or higher
+                                    if enough:
+                                        break
+                                first, last = last, min(near, last + SPAN)
+                                more, least, lowest = nearest_among(
+                                    near_x, near_y, near_row, near_row, first, last, x, y, limit, myself
+                                )
+                                count += more
+                                if least < key or (least == key and lowest < row):
+                                    key, row = least, lowest
+                            found[me, at], found[me, at + 1], found[me, at + 2] = row, key, count
+                        if weak_ref[c] >= 0:
+                            _, key, weak = least_among(
+                                near_x, near_y, near_row, near_key, np.int64(0), near, x, y, limit, myself
+                            )
                             if key < NONE:
-                                dx, dy = seen_f[0, weak] - x, seen_f[1, weak] - y
+                                f = things_f if percepts.of_things[v] else agents_f
+                                dx, dy = f[0, weak] - x, f[1, weak] - y
                                 key = np.float32(dx * dx + dy * dy).view(np.int32)
-                            found[o, slot + 3], found[o, slot + 4] = weak, key
+                            found[me, at + 3], found[me, at + 4] = weak, key
         block_done(counters, PERCEIVE)
         block = take_block(counters, PERCEIVE)
     wait_for_blocks(counters, PERCEIVE, blocks)
@@ -183,18 +246,18 @@ def write_percepts(
     place: NDArray[np.uint32],
     found: NDArray[np.int32],
     percepts: PerceptTable,
-    first_channel: int,
-    last_channel: int,
+    grid: int,
     counters: NDArray[np.int64],
 ) -> None:
-    """Write what was :func:`perceive`d of the agents ``observers.row[place[i]] = i`` to their columns."""
+    """Write what was :func:`perceive`d of the agents ``seen.row[place[i]] = i`` to their columns."""
     blocks = (len(place) + ROWS - 1) // ROWS
     block = take_block(counters, WRITE)
     while block < blocks:
-        _write_rows(f, r, kind, turn, place, found, percepts, first_channel, last_channel, block * ROWS)
+        _write_rows(f, r, kind, turn, place, found, percepts, grid, block * ROWS)
         block_done(counters, WRITE)
         block = take_block(counters, WRITE)
     wait_for_blocks(counters, WRITE, blocks)
+
 
 @float_kernel
 def _write_rows(
@@ -205,22 +268,24 @@ def _write_rows(
     place: NDArray[np.uint32],
     found: NDArray[np.int32],
     percepts: PerceptTable,
-    first_channel: int,
-    last_channel: int,
+    grid: int,
     first: int,
 ) -> None:
     width = np.int64(found.shape[1])
-    slots = width // (last_channel - first_channel)
+    first_channel, last_channel = percepts.grid[grid], percepts.grid[grid + 1]
     for i in range(first, min(first + ROWS, len(place))):
         if i + 16 < len(place) and turn[i + 16]:
-            fetch(found, np.int64(place[i + 16]) * width)  # it is anywhere, and the processor cannot guess where
+            ahead = np.int64(place[i + 16]) * width
+            fetch(found, ahead)  # it is anywhere, and the processor cannot guess where
+            if width > 8:
+                fetch(found, ahead + width - 1)
         if not turn[i]:
             continue
         o, k = place[i], kind[i]
         for c in range(first_channel, last_channel):
-            if percepts.sees[c, k] < 0:
+            if percepts.view_of[c, k] < 0:
                 continue
-            at = np.uint32((c - first_channel) * slots)
+            at = np.uint32(percepts.slot[c])
             if percepts.near_ref[c] >= 0:
                 nearest = found[o, at + 1]
                 some = nearest != NONE
