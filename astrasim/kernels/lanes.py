@@ -1,8 +1,8 @@
-"""Sixteen numbers at a time: the two loops of perception, written as LLVM's own vectors.
+"""Sixteen numbers at a time: the loops of perception, written as LLVM's own vectors.
 
 LLVM finds such loops in Python by itself, but takes them 64 numbers at a time and what is left over one by one, and a
 look around has 20 to 50 candidates: nearly all would be left over. Every processor runs these; one whose vectors are
-shorter takes two or four instructions for one.
+shorter takes two or four instructions for one, and brings all candidates together, not only those in reach.
 """
 
 from __future__ import annotations
