@@ -117,7 +117,7 @@ class Search:
         whole = frames >= self._frames
         if not verdict.kept:
             # What was kept with more than that, or just before, was luck.
-            self._contradictions += self.low >= n
+            self._contradictions += any(sure for kept, sure in self._kept.items() if kept >= n)
             self._kept = {kept: sure for kept, sure in self._kept.items() if kept < n}
             self._lost[n] = whole
         elif stage == "confirm":

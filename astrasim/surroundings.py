@@ -78,7 +78,7 @@ class Surroundings:
     def target(self, function: F) -> F:
         """Decorator: a target found by code. It gets one handle and returns something with ``x`` and ``y``, or None.
 
-        It runs once a tick for each agent whose running step has this target.
+        It runs once a tick for each agent whose running step has this target, before cooldowns are counted down.
         """
         name = name_of(getattr(function, "__name__", function), "target")
         takes(function, f"target {name!r}", "me")

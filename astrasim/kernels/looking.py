@@ -44,11 +44,15 @@ def lay_ground(
     # A little more than the radius: d2 is rounded, and so is the division into cells.
     cell = np.float64(percepts.radius[percepts.grid[grid]]) * (1 + 1e-6) + 1e-9
     groups = int(percepts.group.max()) + 1
-    cells = lay_cells(f, count, groups, cell)
+    # For a number as it is written numba would compile what is called once more.
     lying, others, kinds = int(np.int64(0)), int(np.int64(0)), percepts.thing_group - np.int32(groups)
     if percepts.of_things[percepts.views[grid] : percepts.views[grid + 1]].any():
         lying, others = things_count, int(kinds.max()) + 1
-        cells = _around_both(cells, lay_cells(things_f, things_count, groups, cell), count + things_count)
+    cells = lay_cells(f, count, groups + others, cell)
+    if lying:
+        cells = _around_both(
+            cells, lay_cells(things_f, things_count, groups + others, cell), count + lying, groups + others
+        )
     row = np.empty(count + lying + LANES, np.int32)
     x, y = np.empty(count + lying + LANES, np.float32), np.empty(count + lying + LANES, np.float32)
     agents, agent_counts = room_to_sort(row, x, y, count, cells, groups, parts)
@@ -58,14 +62,18 @@ def lay_ground(
 
 
 @njit(cache=True)
-def _around_both(agents: Cells, things: Cells, count: int) -> Cells:
-    """Cells for agents and things. If that were too many they are the agents': things outside are at their border."""
+def _around_both(agents: Cells, things: Cells, count: int, groups: int) -> Cells:
+    """Cells for the agents, and for the things that these might see: a cell further at most. If those were too many
+    they are the agents'. What is outside is at the border."""
     cell = max(1 / agents.inverse, 1 / things.inverse)
-    x0, y0 = min(agents.x0, things.x0), min(agents.y0, things.y0)
-    x1 = max(agents.x0 + agents.nx / agents.inverse, things.x0 + things.nx / things.inverse)
-    y1 = max(agents.y0 + agents.ny / agents.inverse, things.y0 + things.ny / things.inverse)
+    agents_x1, agents_y1 = agents.x0 + agents.nx / agents.inverse, agents.y0 + agents.ny / agents.inverse
+    things_x1, things_y1 = things.x0 + things.nx / things.inverse, things.y0 + things.ny / things.inverse
+    x0 = min(agents.x0, max(things.x0, float(np.float32(agents.x0 - cell))))
+    y0 = min(agents.y0, max(things.y0, float(np.float32(agents.y0 - cell))))
+    x1 = max(agents_x1, min(things_x1, agents_x1 + cell))
+    y1 = max(agents_y1, min(things_y1, agents_y1 + cell))
     nx, ny = np.floor((x1 - x0) / cell) + 1.0, np.floor((y1 - y0) / cell) + 1.0
-    if nx * ny > 4.0 * count + 1024.0:
+    if nx * ny > (4.0 * count + 1024.0) * min(1.0, 4.0 / groups):
         return agents
     return Cells(x0, y0, 1 / cell, int(nx), int(ny))
 

@@ -52,7 +52,7 @@ def integrate(
             xs[k], ys[k] = new_x[k], new_y[k]
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=FASTMATH)  # as where it is called, or the two might divide differently
 def _is_blocked(blocked: NDArray[np.uint8], cell: float, x: float, y: float) -> bool:
     cx, cy = int(np.floor(x / cell)), int(np.floor(y / cell))
     return 0 <= cy < blocked.shape[0] and 0 <= cx < blocked.shape[1] and blocked[cy, cx] != 0

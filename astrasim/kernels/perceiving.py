@@ -151,12 +151,12 @@ def perceive(
                         o, end = begins[g * area + cell], begins[g * area + cell + 1]
                         continue
                     i = rows[o]
-                    if turn[i]:
+                    k = only_kind[g] if only_kind[g] >= 0 else kind[i]
+                    if turn[i] and look_count[k]:
                         x, y = xs[o], ys[o]
                         # What is no number is never less. It sees nobody.
                         low_x, high_x = x if x < low_x else low_x, x if x > high_x else high_x
                         low_y, high_y = y if y < low_y else low_y, y if y > high_y else high_y
-                        k = only_kind[g] if only_kind[g] >= 0 else kind[i]
                         for j in range(look_count[k]):
                             v = look_view[k, j]
                             looker[v, lookers[v]], channel[v, lookers[v]] = o, look_channel[k, j]

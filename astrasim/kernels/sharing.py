@@ -62,7 +62,7 @@ def block_done(counters: NDArray[np.int64], phase: int) -> None:
 
 @njit(cache=True, inline="always")
 def wait_for_blocks(counters: NDArray[np.int64], phase: int, blocks: int) -> None:
-    """Until all blocks are done. All are taken by now, so it is the rest of one."""
+    """Until all blocks are done. All are taken by now, so it is at most what is left of one."""
     while _add(counters, np.int64(2 * _LINE * phase + _LINE), np.int64(0)) < blocks:
         pass
 
