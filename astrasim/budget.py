@@ -27,7 +27,7 @@ class Budget:
         self.budget_ms = budget_ms
         self.units = units
         self.spent_units = 0
-        self._start_s = self._end_s = self._begun_s = 0.0
+        self._start_s = self._end_s = self._begun_s = self._close_s = 0.0
         self._takes_s: dict[str, float] = {}
         self._fresh = True
 
@@ -49,7 +49,7 @@ class Budget:
             self._fresh = False
             return True
         takes_s = self._takes_s.get(kind, 0.0) if self.spent_units else 0.0
-        return self._begun_s + takes_s < self._end_s
+        return self._begun_s + takes_s + self._close_s < self._end_s
 
     def spend(self, kind: str = "") -> None:
         """One unit was done, begun when :meth:`left` was asked last."""
@@ -58,7 +58,11 @@ class Budget:
             took_s, before_s = time.perf_counter() - self._begun_s, self._takes_s.get(kind, 0.0)
             # One that another program held up may have taken anything: it counts as twice what was usual.
             most_s = min(took_s, max(2 * before_s, _FIRST_S))
-            self._takes_s[kind] = most_s if most_s > before_s else _KEPT * before_s + (1 - _KEPT) * took_s
+            self._takes_s[kind] = _estimate(most_s, before_s)
+
+    def close(self, took_s: float) -> None:
+        """What every tick ends with, however little is left, took so long: as much is set aside in the next."""
+        self._close_s = _estimate(min(took_s, max(2 * self._close_s, _FIRST_S / 10)), self._close_s)
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self._start_s) * 1000
@@ -66,3 +70,8 @@ class Budget:
     def overrun(self) -> bool:
         """Whether the tick took longer than its budget. One that counts units has no time to overrun."""
         return self.units is None and self.budget_ms > 0 and time.perf_counter() > self._end_s
+
+
+def _estimate(took_s: float, before_s: float) -> float:
+    """Up at once, and down slowly: most must fit."""
+    return took_s if took_s > before_s else _KEPT * before_s + (1 - _KEPT) * took_s

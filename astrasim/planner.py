@@ -137,7 +137,9 @@ class Planner:
                 break
             work(turn)
         if self.gateway is not None:
+            begun_s = perf_counter()
             self.gateway.flush()  # or what was asked would go out in the next tick only
+            self.budget.close(perf_counter() - begun_s)
         self.planning_ms.add(self.budget.elapsed_ms())
         self.planning_cpu_ms.add((cpu_clock() - cpu_s) * 1000)
         self.overruns += self.budget.overrun()

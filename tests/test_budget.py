@@ -72,6 +72,17 @@ def test_work_does_not_begin_for_which_there_is_hardly_time(clock: Clock) -> Non
     assert two_ms.left() and two_ms.spent_units == 0
 
 
+def test_time_for_what_every_tick_ends_with_is_set_aside(clock: Clock) -> None:
+    two_ms = Budget(2.0)
+    two_ms.close(0.0001)
+    two_ms.start()
+    assert two_ms.left()
+    clock.s += 0.00185
+    assert two_ms.left()
+    clock.s += 0.0001
+    assert not two_ms.left() and not two_ms.overrun()
+
+
 def test_work_may_begin_until_the_units_are_spent_whatever_the_clock_says(clock: Clock) -> None:
     three = Budget(2.0, units=3)
     three.start()
