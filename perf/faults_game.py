@@ -52,8 +52,8 @@ class GameOptions:
 class Phase:
     """So many seconds of play.
 
-    ``recovering``: it ends as soon as a plan arrives and all that was asked before it has ended. ``flood``: as much is
-    sent to the gateway as its outbox takes.
+    ``recovering``: it ends as soon as a plan has arrived while the gateway can save plans, and all that was asked
+    before it has ended. ``flood``: as much is sent to the gateway as its outbox takes.
     """
 
     seconds: float
@@ -75,23 +75,32 @@ class _Play:
         before = gateway.statistics()
         older, counts = set(sim.planner.requests), sim.planner.counts
         unsaved, full, recovered_s, begun = False, 0, None, time.perf_counter()
+        most_mb: dict[str, float] = {}
+
+        def look() -> None:
+            nonlocal unsaved
+            self._legality.look()
+            unsaved = unsaved or UNSAVED in gateway.describe()
+            for name, mb in (("game", memory_bytes() / 2**20), ("gateway", _memory_mb(gateway.pid))):
+                if mb is not None:
+                    most_mb[name] = max(mb, most_mb.get(name, 0.0))
 
         def work(frame: int) -> bool | None:
-            nonlocal recovered_s, unsaved, full
+            nonlocal recovered_s, full
             sim.tick()
             if phase.flood:
                 full += self._flood()
             if not frame % _LOOK_FRAMES:
-                self._legality.look()
-                unsaved = unsaved or UNSAVED in gateway.describe()
+                look()
             if not phase.recovering:
                 return None
-            if recovered_s is None and counts.answered:
+            # Plans arrive from a gateway that cannot save them as well.
+            if recovered_s is None and counts.answered and UNSAVED not in gateway.describe():
                 recovered_s = time.perf_counter() - begun
             return recovered_s is None or not older.isdisjoint(sim.planner.requests)
 
         times = run_frames(work, round(phase.seconds * FPS))
-        self._legality.look()
+        look()
         after, s, spent = gateway.statistics(), gather(sim), times.percentiles()
         return {
             "frames": len(times.work_ms),
@@ -112,7 +121,7 @@ class _Play:
             },
             "recovered_s": None if recovered_s is None else round(recovered_s, 2),
             "gateway": s.gateway,
-            "rss_mb": {"game": round(memory_bytes() / 2**20, 1), "gateway": _memory_mb(gateway.pid)},
+            "rss_mb": {name: round(most_mb[name], 1) if name in most_mb else None for name in ("game", "gateway")},
         }
 
     def _flood(self) -> bool:
@@ -129,7 +138,7 @@ class _Play:
 
 def _memory_mb(pid: int | None) -> float | None:
     try:
-        return None if pid is None else round(psutil.Process(pid).memory_info().rss / 2**20, 1)
+        return None if pid is None else psutil.Process(pid).memory_info().rss / 2**20
     except psutil.Error:
         return None
 

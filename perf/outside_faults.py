@@ -109,7 +109,8 @@ def _fill_disk(stage: Stage, over: Event) -> None:
     import resource
 
     gateway = stage.gateway()
-    assert gateway is not None
+    if gateway is None:
+        raise ProcessLookupError("there is no gateway whose files could be closed to it")
     resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     over.wait()
     with suppress(ProcessLookupError):

@@ -6,14 +6,17 @@ import copy
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from astrasim import Domain, SettingsError, Simulation
-from astrasim.perf.faults import FAULTS, chosen, failures, together
+from astrasim.perf.faults import FAULTS, Fault, Series, agreed, chosen, failures, together
 from astrasim.perf.legality import Legality
 from astrasim.plans import Origin
 
@@ -50,16 +53,35 @@ def phase(**changes: Any) -> dict[str, Any]:
 
 def row(**changes: Any) -> dict[str, Any]:
     recovered_s = changes.pop("recovered_s", 1.0)
-    return {"control": phase(reasons={}), "fault": phase(**changes), "recovered_s": recovered_s}
+    control = phase(reasons={})
+    return {
+        "control": control, "fault": phase(**changes), "recovered_s": recovered_s, "first_rss_mb": control["rss_mb"]
+    }  # fmt: skip
 
 
 def test_a_fault_that_costs_requests_only_passes() -> None:
     assert failures(FAULTS["404"], row(), 2.0) == {}
     assert failures(FAULTS["404"], row(missed=4, planning_cpu_p99_ms=2.1, recovered_s=10.0), 2.0) == {}
     assert failures(FAULTS["404"], row(rss_mb={"game": 290.0, "gateway": None}), 2.0) == {}
-    of_the_machine = row(reasons={"http_404": 9, "deadline": 1})
+
+
+@pytest.mark.parametrize(("deadlines", "failed"), [(5, set()), (6, {"reasons"})])
+def test_what_the_control_counts_too_may_come_as_often_and_once_more(deadlines: int, failed: set[str]) -> None:
+    of_the_machine = row(frames=2000, missed=0, reasons={"http_404": 9, "deadline": deadlines})
     of_the_machine["control"]["reasons"] = {"deadline": 2}
-    assert failures(FAULTS["404"], of_the_machine, 2.0) == {}
+    assert failures(FAULTS["404"], of_the_machine, 2.0).keys() == failed
+
+
+def test_another_reason_than_its_own_does_not_show_a_fault() -> None:
+    of_the_machine = row(reasons={"deadline": 1})
+    of_the_machine["control"]["reasons"] = {"deadline": 2}
+    assert failures(FAULTS["404"], of_the_machine, 2.0).keys() == {"counted"}
+
+
+def test_growth_that_each_control_hides_is_seen_beside_the_first() -> None:
+    slowly = row(rss_mb={"game": 340.0, "gateway": 80.0})
+    slowly["control"]["rss_mb"] = {"game": 325.0, "gateway": 80.0}
+    assert "since the first control by 40 MB (game)" in failures(FAULTS["404"], slowly, 2.0)["memory"]
 
 
 @pytest.mark.parametrize(
@@ -96,8 +118,71 @@ def test_the_recovery_counts_as_part_of_the_fault() -> None:
     both = together(during, after)
     assert (both["frames"], both["missed"], both["illegal_steps"]) == (2000, 4, 2)
     assert both["reasons"] == {"http_404": 10, "unwanted": 5, "deadline": 4}
-    assert both["counted"]["answered"] == 40
     assert (during, after) == before
+
+
+def test_an_answer_in_the_recovery_does_not_show_that_the_fault_was_got_over() -> None:
+    unread = phase(reasons={}, counted={"answered": 0, "retries": 2, "restarts": 0})
+    both = together(unread, phase(reasons={}))
+    assert both["counted"] == {"answered": 0, "retries": 2, "restarts": 0}
+    assert failures(FAULTS["fences"], row() | {"fault": both}, 2.0).keys() == {"counted"}
+
+
+@pytest.mark.parametrize(
+    ("during", "after", "most"),
+    [(400.0, 300.0, 400.0), (300.0, 400.0, 400.0), (None, 300.0, 300.0), (None, None, None)],
+)
+def test_memory_is_what_there_was_at_most(during: float | None, after: float | None, most: float | None) -> None:
+    phases = (phase(rss_mb={"game": 300.0, "gateway": mb}) for mb in (during, after))
+    assert together(*phases)["rss_mb"] == {"game": 300.0, "gateway": most}
+
+
+# A series of them
+
+
+@pytest.mark.parametrize(
+    ("passed", "counts"),
+    [("F", None), ("P", None), ("FP", None), ("FF", 1), ("FPF", 2), ("FPP", 2)],
+)
+def test_two_tries_that_came_out_alike_decide(passed: str, counts: int | None) -> None:
+    tries = [{"failed": {"P": {}, "F": {"frames": "missed"}}[one], "number": at} for at, one in enumerate(passed)]
+    assert agreed(tries) == (None if counts is None else tries[counts])
+
+
+def series(strike: Callable[[Any, Event], None], *, told: Callable[[dict[str, Any]], None] = lambda _: None) -> Series:
+    """Of this fault and one that does nothing, played by a game to which all is always the same."""
+
+    def tell(asked: str, reply_s: float) -> str:
+        told(json.loads(asked))
+        return json.dumps(phase(frames=100_000) | {"recovered_s": 1.0})
+
+    faults = [
+        Fault("", ("http_404",), "", strike, name="first"),
+        Fault("", ("http_404",), "", lambda _, over: None, name="second"),
+    ]
+    stage: Any = SimpleNamespace(game=SimpleNamespace(tell=tell))
+    return Series(stage, faults, 2.0, quick=True, begun=time.monotonic(), told=lambda _: None)
+
+
+def test_a_fault_that_cannot_be_made_fails_and_the_others_are_made() -> None:
+    def strike(stage: Any, over: Event) -> None:
+        raise TimeoutError("the stub said nothing")
+
+    first, second = series(strike).rows()
+    assert first["failed"] == {"made": "could not be made: TimeoutError: the stub said nothing"}
+    assert second["failed"] == {}
+
+
+def test_the_game_plays_on_while_a_fault_is_being_ended() -> None:
+    recovering = Event()
+    ended_beside: list[bool] = []
+
+    def strike(stage: Any, over: Event) -> None:
+        over.wait()
+        ended_beside.append(recovering.wait(5.0))
+
+    series(strike, told=lambda asked: recovering.set() if asked["recovering"] else None).rows()
+    assert ended_beside == [True]
 
 
 # Illegal steps, and agents without a plan
