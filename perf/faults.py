@@ -63,6 +63,8 @@ def _of_stub(name: str, fault: stub_faults.StubFault) -> Fault:
 
     counted = "" if fault.reasons and fault.share == 1 else "retries" if fault.reasons else "answered"
     seconds, quick_s = (12.0, 1.6) if "deadline" in fault.reasons else (10.0, 1.0)
+    if fault.share < 0.2:
+        quick_s = 3.0  # or now and then nobody meets it
     return Fault(fault.about, fault.reasons, counted, strike, seconds, quick_s, name=name)
 
 
