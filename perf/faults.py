@@ -97,7 +97,7 @@ def measure_faults(
 
     Args:
         run: what is played: its agents, workload, rate, budget and seed (and latency, unless ``quick``).
-        quick: a second or two a fault, shorter deadlines and rests, one control for six faults.
+        quick: one to three seconds a fault, shorter deadlines and rests, one control for six faults.
         told: is given a line before (ending with "...") and after each fault.
 
     Returns:
