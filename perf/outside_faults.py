@@ -153,7 +153,8 @@ FAULTS: dict[str, OutsideFault] = {
         "the gateway is killed in the middle of a message", ("gateway_lost",), "restarts", _break, possible=_POSIX
     ),
     "stranger": OutsideFault(
-        "a stranger at every port, while the gateway starts", ("gateway_lost",), "strangers", _probe, possible=_POSIX
+        "a stranger at every port, while the gateway starts", ("gateway_lost",), "strangers", _probe, possible=_POSIX,
+        quick_s=3.0,  # after other losses a gateway is not started at once
     ),
     "kill": OutsideFault(
         f"the gateway is killed (SIGKILL) every {EVERY_S:g} s", ("gateway_lost",), "restarts", _kill, 60.0, 2.0,
