@@ -160,6 +160,8 @@ def _remedy(what: str, failures: list[str]) -> str:
     said = failures[-1] if failures else ""
     if said.startswith(("http_401", "http_403")):
         return "export OPENAI_API_KEY=... (the key that the server wants)"
+    if said.startswith("proxy_refused"):
+        return "correct the proxy's user and password in HTTPS_PROXY, or name the server in NO_PROXY"
     if said.startswith(("unreachable", "connection_lost")):
         return f"start the {what}, or take its address out of the environment"
     if what == "function":

@@ -23,13 +23,13 @@ from collections.abc import AsyncGenerator
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, NoReturn
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
 from .models import ModelError
-from .spec import ModelSpec
+from .spec import ModelSpec, login_secrets
 
 MAX_BODY_BYTES = 512 * 1024
 """Of a body, whole or streamed. A streamed answer of 512 tokens takes about 150 KiB."""
@@ -75,15 +75,16 @@ class HttpClient:
         self._proxy = None if is_loopback(spec.base_url) else _proxy(parts.scheme, parts.hostname or "")
         key = spec.api_key.get_secret_value() if spec.api_key else ""
         self._hide = spec.hide
-        password = urlsplit(self._proxy or "").password or ""
-        self._proxy_secrets = [secret for secret in (password, unquote(password)) if secret]
+        self._proxy_secrets = sorted(login_secrets(self._proxy or ""), key=len, reverse=True)
         # Bodies are asked for uncompressed: they are small, and decompressing them is work and risk.
         accept = {"Accept": "application/json, text/event-stream", "Accept-Encoding": "identity"}
         self._headers = {**accept, "Content-Type": "application/json"}
+        # Not among the session's headers: aiohttp sends those to the proxy too, in the clear, before TLS to the server.
+        self._authorization: dict[str, str] = {}
         if spec.login is not None:
-            self._headers["Authorization"] = f"Basic {b64encode(':'.join(spec.login).encode()).decode()}"
+            self._authorization["Authorization"] = f"Basic {b64encode(':'.join(spec.login).encode()).decode()}"
         elif key:
-            self._headers["Authorization"] = f"Bearer {key}"
+            self._authorization["Authorization"] = f"Bearer {key}"
         self._tls = _verifying() if parts.scheme == "https" else True
         self._sessions = self._open()
         self._session: aiohttp.ClientSession | None = None
@@ -105,8 +106,8 @@ class HttpClient:
         """The body of a response with status 200. ``content`` is JSON.
 
         Raises:
-            ModelError: ``unreachable``, ``connection_lost``, ``too_large`` or ``bad_response`` (a compression that
-                cannot be read).
+            ModelError: ``unreachable``, ``proxy_refused``, ``connection_lost``, ``too_large`` or ``bad_response`` (a
+                compression that cannot be read).
             HttpError: ``http_<status>``.
         """
         if self._session is None:
@@ -116,7 +117,9 @@ class HttpClient:
                 response = await self._exchange(self._session, method, url, content)
             except _Stale:
                 response = await self._exchange(self._session, method, url, content, may_be_stale=False)
-        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+        except aiohttp.ClientHttpProxyError as error:  # whose text holds the proxy's address, password and all
+            self.fail("proxy_refused", f"the proxy answered {error.status}")
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, UnicodeError) as error:  # the last: no host's name
             self.fail("unreachable", f"{self._place}: {error}")
         except (aiohttp.ClientError, OSError) as error:
             self.fail("connection_lost", f"{type(error).__name__}: {error}")
@@ -148,7 +151,7 @@ class HttpClient:
         _opened.set(opened)
         try:
             response = await session.request(
-                method, url, data=content,
+                method, url, data=content, headers=self._authorization,
                 allow_redirects=False,  # a redirect could take prompt and key to another server
             )  # fmt: skip
         except aiohttp.ClientConnectorError:
@@ -245,7 +248,7 @@ def seconds_to_wait(retry_after: str) -> float:
         return float(seconds[:9])
     try:
         date = parsedate_to_datetime(retry_after)
-        return max(0.0, date.timestamp() - time.time())
+        return min(max(0.0, date.timestamp() - time.time()), 1e8)  # a number that the game takes from the gateway
     except (ValueError, OverflowError):
         return 0.0
 

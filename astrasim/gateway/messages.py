@@ -93,8 +93,8 @@ class Failure:
     """A request that got no plan.
 
     ``reason`` is one word that statistics count by: ``deadline``, ``gateway_lost``, ``queue_full``, ``no_model``, a
-    model's (``http_404``, ``unreachable``, ``too_large``, ``bad_response``, ``cut_off``, ``function_raised``, ...), or,
-    if ``rejected``, the reader's (``not_json``, ``unknown_action``, ...).
+    model's (``http_404``, ``unreachable``, ``proxy_refused``, ``too_large``, ``bad_response``, ``cut_off``,
+    ``function_raised``, ...), or, if ``rejected``, the reader's (``not_json``, ``unknown_action``, ...).
     """
 
     request_id: int

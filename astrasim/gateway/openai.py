@@ -43,8 +43,8 @@ class OpenAIModel:
         """The answer's text, and its usage where the server tells it.
 
         Raises:
-            ModelError: ``unreachable``, ``connection_lost``, ``http_<status>``, ``too_large``, ``bad_response``,
-                ``server_error`` (said in mid-stream), ``refused`` (by the model), ``cut_off`` (at ``max_tokens``) or
+            ModelError: ``unreachable``, ``proxy_refused``, ``connection_lost``, ``http_<status>``, ``too_large``,
+                ``bad_response``, ``server_error`` (said in mid-stream), ``refused`` (by the model), ``cut_off`` (at ``max_tokens``) or
                 ``no_model`` (no name was given, and the server lists none).
         """
         name = await self._model_name()

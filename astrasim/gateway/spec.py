@@ -21,6 +21,20 @@ ApiKey = Annotated[SecretStr, AfterValidator(_sendable)]
 """A key as an HTTP header can hold it."""
 
 
+def _login(url: str) -> tuple[str, str] | None:
+    parts = urlsplit(url)
+    return (unquote(parts.username or ""), unquote(parts.password or "")) if "@" in parts.netloc else None
+
+
+def login_secrets(url: str) -> set[str]:
+    """The password in an address (the user where there is none), in all its spellings."""
+    if (login := _login(url)) is None:
+        return set()
+    user, password = login
+    raw = urlsplit(url).password or urlsplit(url).username or ""
+    return {password or user, raw, base64.b64encode(f"{user}:{password}".encode()).decode()} - {""}
+
+
 class ModelSpec(BaseModel):
     """Which model a gateway asks, and where.
 
@@ -70,17 +84,13 @@ class ModelSpec(BaseModel):
     @property
     def login(self) -> tuple[str, str] | None:
         """User and password in ``base_url``, if there are any."""
-        parts = urlsplit(self.base_url)
-        return (unquote(parts.username or ""), unquote(parts.password or "")) if "@" in parts.netloc else None
+        return _login(self.base_url)
 
     @cached_property
     def _secrets(self) -> tuple[str, ...]:
         """In all their spellings, the longest first: one may hold another."""
         found = {self.api_key.get_secret_value()} if self.api_key else set[str]()
-        if self.login is not None:
-            user, password = self.login
-            found |= {password or user, urlsplit(self.base_url).password or urlsplit(self.base_url).username or ""}
-            found.add(base64.b64encode(f"{user}:{password}".encode()).decode())
+        found |= login_secrets(self.base_url)
         return tuple(sorted(found - {""}, key=len, reverse=True))
 
     def hide(self, text: str, least: int = 1) -> str:

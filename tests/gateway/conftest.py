@@ -190,7 +190,7 @@ class StubServer:
                     stub.client_gone.set()
                     self.close_connection = True
 
-            do_GET = do_POST
+            do_GET = do_CONNECT = do_POST
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -318,9 +318,10 @@ def test_many_requests_at_a_time_wait_for_no_other(kind: Kind, server: StubServe
     assert most == 48
 
 
-def test_a_host_that_is_no_name_is_unreachable(kind: Kind) -> None:
+@pytest.mark.parametrize("host", ["exa%20mple", "a..b", ".example", "x" * 64])
+def test_a_host_that_is_no_name_is_unreachable(kind: Kind, host: str) -> None:
     with pytest.raises(ModelError) as caught:
-        anyio.run(ask, kind, "http://exa%20mple:11434")
+        anyio.run(ask, kind, f"http://{host}:11434")
     assert caught.value.reason == "unreachable"
 
 
@@ -380,6 +381,32 @@ def test_a_server_elsewhere_is_asked_through_the_proxy_of_the_environment(
     with pytest.raises(ModelError) as caught:
         anyio.run(ask, kind, "http://models.invalid:1234")
     assert (caught.value.reason, caught.value.detail) == ("http_407", "no entry with ***")
+
+
+def test_a_proxy_on_the_way_to_https_gets_no_key_and_its_refusal_repeats_no_login(
+    kind: Kind, server: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    server.says(b"", status=407)
+    for login in ("", "shepherd:p%7ew%21d@", "to%7eken@"):
+        monkeypatch.setenv("https_proxy", server.url.replace("//", f"//{login}"))
+        with pytest.raises(ModelError) as caught:
+            anyio.run(ask, kind, "https://models.invalid", KEY)
+        assert (caught.value.reason, caught.value.may_pass) == ("proxy_refused", False)
+        assert caught.value.detail == "the proxy answered 407"
+    assert set(server.paths) == {"models.invalid:443"} and KEY not in str(server.headers)
+    assert ["proxy-authorization" in headers for headers in server.headers] == [False, True, True]
+
+
+def test_a_user_alone_is_a_proxys_secret(kind: Kind, server: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", server.url.replace("//", f"//{KEY}@"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    server.says(f"no entry with {KEY}".encode(), status=407)
+    with pytest.raises(ModelError) as caught:
+        anyio.run(ask, kind, "http://models.invalid")
+    assert caught.value.detail == "no entry with ***"
 
 
 def test_all_proxy_counts_and_no_proxy_does(kind: Kind, server: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:

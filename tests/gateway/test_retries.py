@@ -179,6 +179,7 @@ def test_a_request_that_is_cancelled_in_a_pause_is_not_asked_again(play_a_game: 
         ("soon", 0, 0),
         ("9" * 400, 1e8, 1e9),
         (formatdate(time.time() + 9000, usegmt=True), 1, 9000),
+        (formatdate(time.time() + 2e9, usegmt=True), 1e8, 1e8),
         (formatdate(0, usegmt=True), 0, 0),
         ("Wed, 99 Foo 2015 07:28:00 GMT", 0, 0),
     ],
