@@ -25,12 +25,18 @@ WORK_S, FRAME_S = 0.010, 1 / 60
 BUSY_S, REST_S = 0.003, 0.005
 
 
+def bind() -> None:
+    """To the last of the cores that this process may use."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
 def work(gives_way: bool) -> None:
     """Be the busy process, until it is killed."""
     if gives_way:
         give_way()
     else:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    bind()
     while True:
         begun = time.perf_counter()
         while time.perf_counter() - begun < BUSY_S:
@@ -65,11 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("this measures Linux's scheduler")
     if options.be:
         work(options.be == BESIDE[2])
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    cores = os.sched_getaffinity(0)
     for beside in BESIDE:
         command = [sys.executable, "-P", "-m", "astrasim.perf.standstill", "--be", beside]
+        os.sched_setaffinity(0, cores)  # the process inherits it, and does not give way where it has one core only
         process = subprocess.Popen(command) if beside != BESIDE[0] else None
         try:
+            bind()
             time.sleep(1.0)
             found = standstills(options.seconds)
         finally:

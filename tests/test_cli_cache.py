@@ -124,7 +124,33 @@ def test_plans_that_make_no_sense_are_passed_over_and_told(game: str, tmp_path: 
     assert "1 plans added" in said
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"form": "else"}', "\x00"])
+DEEP = "[" * 100_000
+HUGE = "1" + "0" * 400
+
+
+NO_NUMBERS = [
+    ("made", "NaN"), ("made", "1e999"), ("made", '"7"'), ("uses", "1e999"), ("uses", "1.5"), ("uses", HUGE),
+    ("uses", "-1"), ("situation", "[]"), ("situation", '{"humour": 1e999}'), ("scope", "1e999"), ("scope", "-1"),
+    ("vector", f"[{HUGE}]"), ("steps", "7"), ("steps", '[["go", "pond", NaN]]'), ("steps", "[[[], {}, 4]]"),
+]  # fmt: skip
+
+
+def test_a_plan_whose_numbers_are_none_is_passed_over(game: str, tmp_path: Path) -> None:
+    warmed(game)
+    run("export", "out.json", "plans")
+    told = json.loads((tmp_path / "out.json").read_text())
+    plan = told["plans"][0]
+    told["plans"] = [plan | {field: f"HERE {at}"} for at, (field, _) in enumerate(NO_NUMBERS)] + told["plans"]
+    text = json.dumps(told)
+    for at, (_, value) in enumerate(NO_NUMBERS):
+        text = text.replace(f'"HERE {at}"', value)
+    (tmp_path / "out.json").write_text(text)
+    said = run("import", "out.json", "others", code=1)
+    assert "2 plans added" in said and f"{len(NO_NUMBERS)} plans made no sense" in said
+    assert "2 plans written" in run("export", "again.json", "others")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"form": "else"}', "\x00", DEEP])
 def test_what_is_no_export_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "out.json").write_text(text)
     with pytest.raises(AstraSimError, match=r"out\.json holds no exported plans"):

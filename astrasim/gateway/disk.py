@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from ..reader import Steps
 from ..vocabulary import Scope, Vocabulary
 from .keeping import EMBEDDER, CacheRefused, difference, fingerprint
-from .messages import read_steps
+from .messages import is_number, read_steps
 from .store import Kept
 
 VERSION = "1"
@@ -275,6 +275,7 @@ class Disk:
                 damaged += 1
                 continue
             whole = isinstance(vector, bytes) and len(vector) == width[scope.kind]
+            whole = whole and is_number(born_s) and is_number(used_s) and type(uses) is int and uses >= 0
             if whole and isinstance(key, int) and 0 <= key < words.key_space(scope.kind):
                 plans.append(Kept(number, key, np.frombuffer(vector, np.float32), steps, born_s, used_s, uses))
             else:

@@ -38,9 +38,9 @@ def give_way() -> None:
     """From now on run only where nothing else wants a core. Threads started later inherit it.
 
     Not before all is loaded: on a machine whose cores are all taken that would never come to an end; and not where
-    there is one core, which the game may never leave.
+    this process may use one core only, which the game may never leave.
     """
-    if sys.platform != "linux" or (os.cpu_count() or 1) < 2:
+    if sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2:
         return
     number = _SCHED_SETATTR.get(platform.machine())
     for thread in map(int, os.listdir("/proc/self/task")):

@@ -65,8 +65,9 @@ class OllamaModel:
 
         Raises:
             ModelError: ``unreachable``, ``proxy_refused``, ``connection_lost``, ``http_<status>``, ``too_large``,
-                ``bad_response``, ``server_error`` (said in mid-stream), ``server_busy`` (its queue is full), ``cut_off`` (at
-                ``max_tokens``) or ``no_model`` (it is not pulled, or none is; the detail holds the command that does).
+                ``bad_response``, ``server_error`` (said in mid-stream), ``server_busy`` (its queue is full),
+                ``cut_off`` (at ``max_tokens``) or ``no_model`` (it is not pulled, or none is; the detail holds the
+                command that does).
         """
         try:
             completion = await self._complete(prompt, schema, max_tokens)

@@ -44,8 +44,8 @@ class OpenAIModel:
 
         Raises:
             ModelError: ``unreachable``, ``proxy_refused``, ``connection_lost``, ``http_<status>``, ``too_large``,
-                ``bad_response``, ``server_error`` (said in mid-stream), ``refused`` (by the model), ``cut_off`` (at ``max_tokens``) or
-                ``no_model`` (no name was given, and the server lists none).
+                ``bad_response``, ``server_error`` (said in mid-stream), ``refused`` (by the model),
+                ``cut_off`` (at ``max_tokens``) or ``no_model`` (no name was given, and the server lists none).
         """
         name = await self._model_name()
         while True:

@@ -11,10 +11,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from ..errors import AstraSimError, PlanRejected
-from ..reader import check_step
+from ..reader import check_step, short
 from ..vocabulary import MAX_STEPS, Scope, Vocabulary
 from .disk import Disk, about_namespace, connect, refusing
 from .keeping import CacheRefused, Keeping
+from .messages import is_number
 from .store import Kept, Store
 from .vectors import centre
 
@@ -140,14 +141,14 @@ def import_plans(file: Path, namespace: str, source: Path) -> tuple[int, list[st
         words = Vocabulary.model_validate(told["vocabulary"])
         scopes = [Scope.model_validate(scope) for scope in told["scopes"]]
         rows = list(told["plans"])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
         raise AstraSimError(f"{source} holds no exported plans: {type(error).__name__}: {error}") from error
     store = opened(file, namespace, words)
     added, wrong = 0, []
     for at, row in enumerate(rows):
         try:
             kept = _read(row, scopes, store, words)
-        except (AstraSimError, PlanRejected, KeyError, TypeError, ValueError, IndexError) as error:
+        except (AstraSimError, PlanRejected, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             wrong.append(f"plan {at}: {error}")
             continue
         if store.get(kept.scope, kept.key) is None:
@@ -160,7 +161,12 @@ def import_plans(file: Path, namespace: str, source: Path) -> tuple[int, list[st
 
 
 def _read(row: dict[str, Any], scopes: list[Scope], store: Store, words: Vocabulary) -> Kept:
-    scope = scopes[int(row["scope"])]
+    at, made, uses = row["scope"], row["made"], row["uses"]
+    if type(at) is not int or at < 0 or not is_number(made) or type(uses) is not int or not 0 <= uses <= 10**15:
+        raise ValueError(f"its scope, uses and made must be numbers, not {short(at)}, {short(uses)} and {short(made)}")
+    if not isinstance(row["situation"], dict):
+        raise ValueError("its situation must give a bucket for each feature's name")
+    scope = scopes[at]
     key = words.pack(scope.kind, {str(name): int(bucket) for name, bucket in row["situation"].items()})
     steps = tuple(check_step(action, target, seconds, words, scope) for action, target, seconds in row["steps"])
     if not 1 <= len(steps) <= MAX_STEPS:
@@ -168,7 +174,7 @@ def _read(row: dict[str, Any], scopes: list[Scope], store: Store, words: Vocabul
     vector = np.array(row["vector"], np.float32)
     if vector.shape != centre(words, scope.kind, key).shape or not np.isfinite(vector).all():
         raise ValueError("its vector has another width, or holds what is no finite number")
-    return Kept(store.intern(scope), key, vector, steps, float(row["made"]), time.time(), int(row["uses"]))
+    return Kept(store.intern(scope), key, vector, steps, float(made), time.time(), uses)
 
 
 def clear(file: Path, namespace: str | None) -> int:

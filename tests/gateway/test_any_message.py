@@ -79,13 +79,14 @@ STEPS = st.one_of(
 IDS = st.just(1) | NUMBERS
 FOUND = st.lists(st.tuples(IDS, NUMBERS) | st.tuples(IDS, NUMBERS, NUMBERS, STEPS, NUMBERS), max_size=3)
 FIELDS = st.fixed_dictionaries(
-    {"t": st.sampled_from(["answer", "failure", "found", "memory", "ready", "note", "progress", "pong", "ask", "?"])},
+    {"t": st.sampled_from(["answer", "failure", "found", "memory", "withdraw", "ready", "note", "progress", "pong"])
+        | st.sampled_from(["ask", "?"])},
     optional={
         "id": IDS, "steps": STEPS, "raw": st.text(max_size=5) | ANYTHING, "ms": NUMBERS, "tries": NUMBERS,
         "usage": st.lists(NUMBERS, min_size=4, max_size=4) | ANYTHING, "tokens": NUMBERS, "wait_s": NUMBERS,
         "reason": st.just("http_500") | ANYTHING, "detail": st.just("no") | ANYTHING,
         "rejected": st.booleans() | ANYTHING, "text": ANYTHING,
-        "a": FOUND | ANYTHING,
+        "a": FOUND | ANYTHING, "level": NUMBERS | ANYTHING, "q": st.lists(NUMBERS, max_size=3) | ANYTHING,
     },
 )  # fmt: skip
 ANSWERS = st.fixed_dictionaries({"t": st.just("answer"), "id": st.just(1), "steps": STEPS, "raw": st.text(max_size=5)},
@@ -102,7 +103,12 @@ def packed(message: object) -> bytes:
     return struct.pack("!I", len(body)) + body
 
 
-MESSAGES = st.one_of(FIELDS, ANSWERS, FOUND.map(lambda found: {"t": "found", "a": found}), MEMORIES).map(packed)
+WITHDRAWALS = st.fixed_dictionaries(
+    {"t": st.just("withdraw"), "level": st.sampled_from([1, 2]) | NUMBERS, "q": st.lists(NUMBERS, max_size=3)}
+)
+MESSAGES = st.one_of(
+    FIELDS, ANSWERS, FOUND.map(lambda found: {"t": "found", "a": found}), MEMORIES, WITHDRAWALS
+).map(packed)  # fmt: skip
 STREAMS = st.builds(
     lambda messages, end: b"".join(messages) + end,
     st.lists(MESSAGES, min_size=1, max_size=5), st.just(b"") | st.binary(max_size=20) | ANYTHING.map(packed),
@@ -132,6 +138,8 @@ def heard(stream: bytes) -> tuple[list[Answer | Failure], list[Recalled]]:
         assert gateway.memory is not None
         told = gateway.memory.statistics
         assert len(f"{told.age_s[0]:.1f} {told.looked / 2:.1f}") < 50  # as panels show them
+        for level, scopes in gateway.memory.withdrawn():  # so do these
+            assert level in (1, 2) and np.array(scopes, np.int32).ndim == 1
         return results + gateway.poll(), gateway.memory.found()
 
 
@@ -139,6 +147,8 @@ def heard(stream: bytes) -> tuple[list[Answer | Failure], list[Recalled]]:
 @given(STREAMS)
 @example(packed({"t": "found", "a": [[10**30, 10**30]]}))
 @example(packed({"t": "found", "a": [[1, 0, 0, [[0, 0, 3.0]], BEYOND]]}))
+@example(packed({"t": "withdraw", "level": 1, "q": [0, 7, 2**31, -1, 10**30]}))
+@example(packed({"t": "withdraw", "level": BEYOND, "q": [True]}))
 @example(packed({"t": "answer", "id": 1, "steps": [[0, 1, 3.0]], "raw": "", "ms": 1.0}))
 @example(packed({"t": "answer", "id": 1, "steps": [[2, 0, 3.0]], "raw": "", "ms": 1.0}))
 def test_whatever_the_gateway_sends_is_a_sound_result_or_the_end_of_it(stream: bytes) -> None:

@@ -295,6 +295,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     [
         "steps = 'rubbish'", "steps = '[[99, 0, 2.0]]'", "steps = '[]'", "key = -5", "key = 99999999", "vector = x'00'",
         "vector = x'0000c07f0000c07f0000c07f'", "scope = 77", "vector = 'text'",
+        "born_s = NULL", "used_s = 'x'", "used_s = 9e999", "uses = 1.5", "uses = NULL", "uses = -1",
     ],
 )  # fmt: skip
 def test_rows_that_make_no_sense_are_passed_over(tmp_path: Path, damage: str) -> None:

@@ -21,7 +21,7 @@ def test_plans_come_at_the_rate_and_their_cost_is_told(tmp_path: Path) -> None:
     ended = CliRunner().invoke(app, arguments)
     assert ended.exit_code == 0, ended.output
     told = json.loads(file.read_text())
-    assert told["plans"] > 0
+    assert told["plans"] >= 20, "of the 40 that were asked for: the machine may be busy"
     assert told["latency_ms"]["p50"] >= 50
     assert told["overhead_ms"]["p50"] == pytest.approx(told["latency_ms"]["p50"] - 50, abs=0.02)
     assert told["gateway_cpu_ms"] > 0 and told["stub_cpu_ms"] > 0
