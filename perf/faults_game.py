@@ -30,7 +30,7 @@ from . import processes
 from .legality import Legality
 from .stress import WARM_UP_FRAMES, WORKLOADS, wait_for_gateway
 
-UNSAVED = "not being saved"
+UNSAVED, SILENT = "not being saved", "no sign of life"
 """What a gateway says whose cache file cannot be written."""
 _LOOK_FRAMES = 30
 # Of no consequence to whoever reads it, and of some size.
@@ -74,13 +74,14 @@ class _Play:
         self._legality.reset()
         before = gateway.statistics()
         older, counts = set(sim.planner.requests), sim.planner.counts
-        unsaved, full, recovered_s, begun = False, 0, None, time.perf_counter()
+        unsaved, silent, full, recovered_s, begun = False, False, 0, None, time.perf_counter()
         most_mb: dict[str, float] = {}
 
         def look() -> None:
-            nonlocal unsaved
+            nonlocal unsaved, silent
             self._legality.look()
             unsaved = unsaved or UNSAVED in gateway.describe()
+            silent = silent or SILENT in gateway.describe()
             for name, mb in (("game", memory_bytes() / 2**20), ("gateway", _memory_mb(gateway.pid))):
                 if mb is not None:
                     most_mb[name] = max(mb, most_mb.get(name, 0.0))
@@ -118,6 +119,7 @@ class _Play:
                 "restarts": after.restarts - before.restarts,
                 "strangers": after.strangers - before.strangers,
                 "unsaved": int(unsaved),
+                "silent": int(silent),
             },
             "recovered_s": None if recovered_s is None else round(recovered_s, 2),
             "gateway": s.gateway,

@@ -136,7 +136,7 @@ _POSIX, _LINUX = hasattr(signal, "SIGSTOP"), sys.platform == "linux"
 
 FAULTS: dict[str, OutsideFault] = {
     "stop": OutsideFault(
-        "the gateway is stopped (SIGSTOP)", ("deadline", "expired"), "", _stop, 12.0, 2.2, possible=_POSIX
+        "the gateway is stopped (SIGSTOP)", ("deadline", "expired"), "silent", _stop, 12.0, 3.0, possible=_POSIX
     ),
     "outbox-full": OutsideFault(
         "it is stopped, and the game's outbox is full", ("deadline", "expired"), "full", _stop, 12.0, 2.2,
