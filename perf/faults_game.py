@@ -31,7 +31,8 @@ from .legality import Legality
 from .stress import WARM_UP_FRAMES, WORKLOADS, wait_for_gateway
 
 UNSAVED, SILENT = "not being saved", "no sign of life"
-"""What a gateway says whose cache file cannot be written."""
+"""What a gateway says whose cache file cannot be written, and one that stands still."""
+_GIVEN_UP = ("deadline", "expired", "unwanted")
 _LOOK_FRAMES = 30
 # Of no consequence to whoever reads it, and of some size.
 _FILLER = pack({"t": "used", "q": [[1_000_000, 0]] * 64}, MAX_TO_GATEWAY)
@@ -119,7 +120,7 @@ class _Play:
                 "restarts": after.restarts - before.restarts,
                 "strangers": after.strangers - before.strangers,
                 "unsaved": int(unsaved),
-                "silent": int(silent),
+                "silent": sum(s.requests.reasons.get(name, 0) for name in _GIVEN_UP) if silent else 0,
             },
             "recovered_s": None if recovered_s is None else round(recovered_s, 2),
             "gateway": s.gateway,
