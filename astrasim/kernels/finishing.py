@@ -39,7 +39,7 @@ from .columns import (
 )
 from .compiling import kernel
 from .lookup import RECALLED, Entries
-from .planning import begin_plan, end_life, is_legal
+from .planning import begin_plan, end_life, is_legal, list_rows
 from .work import BLOCK, ROUNDING_S, Work
 
 AT_ONCE_S = 0.1
@@ -80,9 +80,8 @@ def finish(
     for block in range((count + BLOCK - 1) // BLOCK):
         for source in range(3):
             counters[TICKS_HEURISTIC + source] += work.found[2 + source, block]
-    for i in range(count):
-        if not work.ends[i]:
-            continue
+    for k in range(list_rows(work.ends, 0, count, work.order, 0)):
+        i = work.order[k]
         plan, step = agents.plan[i], agents.step[i]
         outcome = agents.outcome[i]
         if agents.fresh[i] & FRESH and outcome != FAILED:

@@ -132,20 +132,22 @@ def same_steps(plans: Plans, a: int, b: int) -> bool:
 @kernel
 def collect_needs(need: NDArray[np.uint8], count: int, start: int, out: NDArray[np.int32]) -> int:
     """Write the rows that need a plan to ``out``, from row ``start`` on and around; returns how many there are."""
-    found = _collect(need, start, count, out, 0)
-    return _collect(need, 0, start, out, found)
+    found = list_rows(need, start, count, out, 0)
+    return list_rows(need, 0, start, out, found)
 
 
 @kernel
-def _collect(need: NDArray[np.uint8], first: int, last: int, out: NDArray[np.int32], found: int) -> int:
+def list_rows(flags: NDArray[np.uint8], first: int, last: int, out: NDArray[np.int32], found: int) -> int:
+    """Write those of the rows first..last whose flag is not 0 to ``out``, from place ``found`` on; returns how many are
+    there then."""
     while first < last:
-        chunk = need[first : min(first + 64, last)]
+        chunk = flags[first : min(first + 64, last)]
         anyone = np.uint8(0)
         for i in range(len(chunk)):  # without branches, so a few instructions see to 64 rows
             anyone |= chunk[i]
         if anyone:
             for i in range(len(chunk)):
-                if chunk[i] != NEED_NONE:
+                if chunk[i] != 0:
                     if found == len(out):
                         return found
                     out[found] = first + i
