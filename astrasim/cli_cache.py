@@ -12,11 +12,11 @@ from random import Random
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from .errors import AstraSimError, SettingsError
+from .terminal import err, out
 
 if TYPE_CHECKING:
     from .gateway.warming import Situation, Warmed
@@ -29,8 +29,6 @@ CacheFile = Annotated[
     Path | None, typer.Argument(help="The cache file; default: the setting cache_file.", show_default=False)
 ]
 Namespace = Annotated[str | None, typer.Option(help="Default: the setting cache_namespace.", show_default=False)]
-_out = Console()
-_err = Console(stderr=True)
 
 
 def _where(file: Path | None, namespace: str | None) -> tuple[Settings, Path, str]:
@@ -56,7 +54,7 @@ def stats(file: CacheFile = None) -> None:
     for each in found:
         ages = (datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M") if at else "" for at in each[5:7])
         table.add_row(each.namespace or '""', each.domain, *map(str, each[2:5]), *ages, str(each.wanted))
-    _out.print(table if found else f"{file} is empty")
+    out.print(table if found else f"{file} is empty")
 
 
 @app.command()
@@ -90,7 +88,7 @@ def warm(
             told = f"; there are some for {', '.join(sorted(others))}" if others else ""
             raise AstraSimError(f"no run with {file} lacked a plan of {spec.tag}{told}. Name a --domain to walk it")
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=_err) as bar:
+    with Progress(*columns, console=err) as bar:
         task = bar.add_task(f"asking {spec}", total=len(wanted))
         asked = partial(
             warming.warm, file, namespace, words, wanted, spec, at_a_time=settings.max_in_flight,
@@ -100,10 +98,10 @@ def warm(
         try:
             done: Warmed = anyio.run(asked)
         except KeyboardInterrupt:
-            _out.print("stopped; what came is kept")
+            out.print("stopped; what came is kept")
             raise typer.Exit(130) from None
     failed = f", {done.failed} failed (the last: {done.why})" if done.failed else ""
-    _out.print(f"{done.made} plans made, {done.known} were known{failed}", markup=False)
+    out.print(f"{done.made} plans made, {done.known} were known{failed}", markup=False)
     if done.failed and not done.made:
         raise typer.Exit(1)
 
@@ -154,7 +152,7 @@ def export_command(
         number = travel.export_plans(file, namespace, to)
     except OSError as error:
         raise AstraSimError(f"{to} cannot be written: {error}") from error
-    _out.print(f"{number} plans written to {to}", markup=False)
+    out.print(f"{number} plans written to {to}", markup=False)
 
 
 @app.command("import")
@@ -168,11 +166,11 @@ def import_command(
 
     _, file, namespace = _where(file, namespace)
     added, wrong = travel.import_plans(file, namespace, source)
-    _out.print(f"{added} plans added to {file}", markup=False)
+    out.print(f"{added} plans added to {file}", markup=False)
     for problem in wrong[:10]:
-        _err.print(problem, markup=False, style="yellow")
+        err.print(problem, markup=False, style="yellow")
     if wrong:
-        _err.print(f"{len(wrong)} plans made no sense and were passed over")
+        err.print(f"{len(wrong)} plans made no sense and were passed over")
         raise typer.Exit(1)
 
 
@@ -187,4 +185,4 @@ def clear(
 
     _, file, namespace = _where(file, namespace)
     number = travel.clear(file, None if everything else namespace)
-    _out.print(f"{number} plans forgotten", markup=False)
+    out.print(f"{number} plans forgotten", markup=False)
