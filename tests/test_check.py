@@ -210,7 +210,7 @@ def test_a_heuristic_that_returns_no_plan_is_found(returned: Any, said: str) -> 
 @pytest.mark.parametrize(
     "returned",
     ["flee threat", ["flee threat", "hold home 2.5"], ("wait self",), iter(["wait self"] * 2), "hold home\nwait self"],
-    ids=str,
+    ids=["a line", "a list", "a tuple", "an iterator", "lines in one"],
 )
 def test_lines_may_come_in_any_way(returned: Any) -> None:
     lines = list(returned) if not isinstance(returned, str) else returned

@@ -202,7 +202,7 @@ def test_a_plan_is_found_in_what_models_send(name: str) -> None:
 LATE_TAGS = {"DeepSeek, whose template opens the thought", "gpt-oss behind a server that drops its marks"}
 
 
-@pytest.mark.parametrize("name", SENT.keys() - LATE_TAGS)
+@pytest.mark.parametrize("name", [name for name in SENT if name not in LATE_TAGS])
 def test_no_beginning_of_an_answer_passes_for_another_plan(name: str) -> None:
     # LATE_TAGS' thoughts look like an answer until the tag comes; servers say that such a one was cut off.
     text, meant = SENT[name]
