@@ -478,10 +478,7 @@ def test_connections_end_with_the_event_loop(
         handler.send_header("Content-Length", str(len(RUN[kind])))
         handler.end_headers()
         handler.wfile.write(RUN[kind])
-        threading.Thread(target=wait_for_the_end, args=(handler.connection,), daemon=True).start()
-
-    def wait_for_the_end(connection: socket.socket) -> None:
-        if not connection.recv(1, socket.MSG_PEEK):
+        if not handler.connection.recv(1):
             server.client_gone.set()
 
     server.reply = reply
