@@ -92,7 +92,7 @@ class Stub:
         async def counted(request: Request) -> ASGIApp:
             self.statistics.requests[f"{method} {path}"] += 1
             try:
-                if method == "POST" and (fault := self.fault) is not None and self._chance.random() < fault.share:
+                if (fault := await self._met(request)) is not None:
                     self.statistics.faulty += 1
                     if fault.refusal is not None:
                         raise fault.refusal
@@ -104,6 +104,15 @@ class Stub:
                 return JSONResponse(error(refusal), status_code=refusal.status, headers=refusal.headers)
 
         return Route(path, counted, methods=[method])
+
+    async def _met(self, request: Request) -> StubFault | None:
+        """The fault that is on, if this request asks for an answer and, where only a share meets it, by chance."""
+        if (fault := self.fault) is None or request.method != "POST":
+            return None
+        with suppress(ValueError, RecursionError):  # what is no JSON meets it too
+            if _only_loads(json.loads(await request.body())):
+                return None
+        return fault if self._chance.random() < fault.share else None
 
     async def _stats(self, request: Request) -> JSONResponse:
         return JSONResponse(vars(self.statistics))
@@ -137,7 +146,7 @@ class Stub:
     async def _ollama_chat(self, request: Request) -> Paced:
         body = await _body(request, "model '{}' not found")
         self._context = _inner(body, "options").get("num_ctx", 4096)
-        if body.get("messages") == []:  # how a model is loaded without being asked anything
+        if _only_loads(body):
             return Paced(self.statistics, 0.0, "application/json", [ollama_loaded()])
         answer = self._answer(body, body.get("format"), "format", _inner(body, "options").get("num_predict"))
         if not body.get("stream", True):  # Ollama streams unless told not to
@@ -186,6 +195,11 @@ async def _body(request: Request, no_such_model: str) -> dict[str, Any]:
     if body.get("model") not in (MODEL, f"{MODEL}:latest"):
         raise Refusal(404, no_such_model.format(body.get("model")) + f" (this is a stub: its only model is '{MODEL}')")
     return body
+
+
+def _only_loads(body: Any) -> bool:
+    """Whether Ollama is to load the model, and is asked nothing: its client has that done beside the requests."""
+    return isinstance(body, dict) and body.get("messages") == []
 
 
 def _no_constant(name: str) -> float:

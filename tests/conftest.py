@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any
@@ -65,6 +66,21 @@ def simulate(fresh_world: str) -> Iterator[Callable[..., Simulation]]:
     yield make
     for sim in made:
         sim.close()
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[object, str]]:
+    """Runs the console script ``astrasim`` with these arguments; returns its exit code and what it says on stderr."""
+
+    def type_(*arguments: str) -> tuple[object, str]:
+        from astrasim.cli import run
+
+        monkeypatch.setattr(sys, "argv", ["astrasim", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            run()
+        return ended.value.code, capsys.readouterr().err
+
+    return type_
 
 
 class StandIn:

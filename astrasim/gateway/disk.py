@@ -1,4 +1,4 @@
-"""The file of the plan cache: SQLite in WAL mode, one transaction for all that changed in a quarter of a second.
+"""How the plan cache is saved: one transaction for all that changed in a quarter of a second.
 
 Killed at any moment, the process leaves a file that opens and lacks that quarter of a second at most: a transaction is
 there as a whole or not at all. Where it cannot be written (a full disk), what changed stays in memory and is tried
@@ -16,8 +16,7 @@ import shlex
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,23 +25,15 @@ from pydantic import ValidationError
 
 from ..reader import Steps
 from ..vocabulary import Scope, Vocabulary
+from .cache_file import TABLES, VERSION, about_namespace, connect, named, refusing
 from .keeping import EMBEDDER, CacheRefused, difference, fingerprint
 from .messages import is_number, read_steps
 from .store import Kept
 
-VERSION = "1"
 SAVE_S = 0.25
 RETRY_S = 5.0
 WANTED = 10_000
 """Situations without a plan that a namespace remembers, at most: those met most often."""
-_TABLES = """
-CREATE TABLE IF NOT EXISTS about (namespace TEXT, name TEXT, value TEXT, PRIMARY KEY (namespace, name));
-CREATE TABLE IF NOT EXISTS scopes (id INTEGER PRIMARY KEY, namespace TEXT, scope TEXT, UNIQUE (namespace, scope));
-CREATE TABLE IF NOT EXISTS plans (scope INTEGER, key INTEGER, vector BLOB, steps TEXT, born_s REAL, used_s REAL,
-  uses INTEGER, PRIMARY KEY (scope, key)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS wanted (scope INTEGER, key INTEGER, vector BLOB, times INTEGER, PRIMARY KEY (scope, key))
-  WITHOUT ROWID;
-"""
 
 
 class Loaded(NamedTuple):
@@ -79,7 +70,7 @@ class Disk:
         self._embedder, self._generation = embedder, ""
         with refusing(file):
             self._connection = connect(file)
-            self._connection.executescript(_TABLES)
+            self._connection.executescript(TABLES)
             with self._connection:
                 self._check()
 
@@ -283,32 +274,6 @@ class Disk:
         finite = [kept for kept in plans if np.isfinite(kept.vector).all()]
         about = about_namespace(self._connection, self._namespace)
         return Loaded(scopes, finite, json.loads(about.get("truth", "{}")), damaged + len(plans) - len(finite))
-
-
-def connect(file: Path) -> sqlite3.Connection:
-    """A connection as all of ours are. It may be used by one thread after the other."""
-    connection = sqlite3.connect(file, timeout=5.0, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    return connection
-
-
-@contextmanager
-def refusing(file: Path) -> Iterator[None]:
-    """Turns what SQLite says about a file into what a user can do about it."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise CacheRefused(f"{file} cannot be used as a plan cache: {error}. Move it away, or name another") from error
-
-
-def about_namespace(connection: sqlite3.Connection, namespace: str) -> dict[str, str]:
-    """What a file says about a namespace; empty if there is none of that name."""
-    return dict(connection.execute("SELECT name, value FROM about WHERE namespace = ?", (namespace,)).fetchall())
-
-
-def named(namespace: str) -> str:
-    return f", namespace {namespace!r}," if namespace else ""
 
 
 def _steps(text: str, words: Vocabulary, scope: Scope) -> Steps | None:

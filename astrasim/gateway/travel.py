@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from ..errors import AstraSimError, PlanRejected
 from ..reader import check_step, short
 from ..vocabulary import MAX_STEPS, Scope, Vocabulary
-from .disk import Disk, about_namespace, connect, refusing
+from .cache_file import about_namespace, connect, refusing
+from .disk import Disk
 from .keeping import CacheRefused, Keeping
 from .messages import is_number
 from .store import Kept, Store

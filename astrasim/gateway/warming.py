@@ -16,7 +16,8 @@ from ..prompts import json_prompt
 from ..reader import plan_schema
 from ..recovery import recover_plan
 from ..vocabulary import Scope, Vocabulary
-from .disk import Disk, connect, refusing
+from .cache_file import connect, refusing
+from .disk import Disk
 from .models import MAX_TOKENS, ModelError, is_chooser, open_model
 from .spec import ModelSpec
 from .travel import opened

@@ -66,6 +66,12 @@ def meadow() -> Meadow:
     return Meadow()
 
 
+@pytest.fixture(params=["openai", "ollama"])
+def kind(request: pytest.FixtureRequest) -> Any:
+    """Each wire over which models are asked."""
+    return request.param
+
+
 class SkippingClock:
     """The real clock, which tests may put forward."""
 

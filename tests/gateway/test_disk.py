@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from astrasim.gateway.disk import Disk, connect
+from astrasim.gateway.cache_file import connect
+from astrasim.gateway.disk import Disk
 from astrasim.gateway.keeping import CacheRefused, Keeping
 from astrasim.gateway.store import Store
 from astrasim.gateway.travel import clear

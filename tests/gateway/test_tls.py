@@ -54,11 +54,6 @@ def shield(
     return serve
 
 
-@pytest.fixture(params=["openai", "ollama"])
-def kind(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
 async def ask(kind: Any, url: str) -> str:
     spec = ModelSpec(kind=kind, name="m", base_url=url, api_key=SecretStr("sk-very-secret"))
     model = await open_model(spec, 1, print)

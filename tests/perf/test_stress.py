@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+Command = Callable[..., tuple[object, str]]
 
 FIELDS = {
     "agents", "every", "frames", "seconds", "draw", "model", "seed", "frame_ms", "missed", "sustained", "planning_ms",
@@ -26,7 +29,7 @@ def stress(tmp_path: Path, *arguments: str) -> dict[str, Any]:
 
 
 def test_plans_of_the_stub_arrive_and_are_used(tmp_path: Path) -> None:
-    figures = stress(tmp_path, "--agents", "300", "--frames", "300", "--rate", "40", "--control")
+    figures = stress(tmp_path, "--agents", "300", "--frames", "150", "--rate", "40", "--control")
     assert figures.keys() >= FIELDS
     assert figures["requests"]["answered"] > 50
     assert figures["requests"]["failed"] == figures["requests"]["rejected"] == 0
@@ -56,9 +59,7 @@ def test_nobody_at_all_is_a_run_too(tmp_path: Path) -> None:
         (["--json", "/no/such/folder/out.json"], "no folder"),
     ],
 )
-def test_wrong_arguments_are_explained(arguments: list[str], words: str) -> None:
-    command = [sys.executable, "-c", "from astrasim.cli import run; run()", "stress", *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-    assert done.returncode != 0
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
+def test_wrong_arguments_are_explained(command: Command, arguments: list[str], words: str) -> None:
+    code, said = command("stress", *arguments)
+    assert code == 2
+    assert words in said
