@@ -111,7 +111,8 @@ class Settings(BaseSettings, GatewayPolicy):
     warmup: bool = True
     """Load (and the first time compile) all kernels when the simulation is made, not in its first frames."""
     log_exchanges: Path | None = None
-    """A file to which the gateway appends every prompt and answer, one JSON object a line."""
+    """A file to which the gateway appends every prompt and answer, one JSON object a line. At 64 MiB it is renamed,
+    with ".1" at its end, and a new one is begun."""
 
     def __init__(self, **values: Any) -> None:
         for name in _unknown_variables():

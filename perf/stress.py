@@ -142,14 +142,13 @@ def wait_for_gateway(sim: Simulation, progress: Callable[[str], None]) -> None:
         return
     progress("waiting for the gateway")
 
-    def poll(_: int) -> None:
+    def poll(_: int) -> bool:
         gateway.poll()
+        return gateway.state is not GatewayState.READY
 
-    for _ in range(int(READY_S)):
-        run_frames(poll, 60)
-        if gateway.state is GatewayState.READY:
-            return
-    raise RuntimeError(f"the gateway did not come up in {READY_S:g} s: {gateway.describe()}")
+    run_frames(poll, int(READY_S * 60))
+    if poll(0):
+        raise RuntimeError(f"the gateway did not come up in {READY_S:g} s: {gateway.describe()}")
 
 
 def _figures(run: Run, sim: Simulation, times: FrameTimes, memory_before: int) -> dict[str, Any]:

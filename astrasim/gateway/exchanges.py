@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from .messages import clean
 
 _WAITING = 1000
 _RAW_CHARS = 64 * 1024
+MAX_BYTES = 64 * 2**20
+"""Of the file. Then it is renamed, with ".1" at its end, and a new one is begun; one that was renamed before goes."""
 
 
 class ExchangeLog:
@@ -25,9 +29,9 @@ class ExchangeLog:
     Exchanges that come faster than the disk takes them are left out; the next line written counts them in ``left_out``.
     """
 
-    def __init__(self, path: Path, hide: Callable[[str], str]) -> None:
+    def __init__(self, path: Path, hide: Callable[[str], str], max_bytes: int = MAX_BYTES) -> None:
         """``hide`` makes of an answer one without the key."""
-        self._hide = hide
+        self._hide, self._max_bytes = hide, max_bytes
         self.trouble = ""
         self._path = path
         self._left_out = 0
@@ -64,10 +68,13 @@ class ExchangeLog:
 
     def _run(self) -> None:
         try:
-            with self._path.open("a", encoding="utf-8", newline="\n") as file:
+            with closing(_File(self._path, maxBytes=self._max_bytes, backupCount=1, encoding="utf-8")) as file:
                 while (line := self._queue.get()) is not None:
-                    file.write(json.dumps(line) + "\n")
-                    if self._queue.empty():
-                        file.flush()
+                    file.emit(logging.makeLogRecord({"msg": json.dumps(line)}))
         except (OSError, ValueError) as error:
             self.trouble = f"no longer logging exchanges to {self._path}: {error}"
+
+
+class _File(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise  # noqa: PLE0704  # called where the error is being handled; logging's own prints it and goes on
