@@ -12,6 +12,7 @@ from astrasim import Domain, Settings, Simulation
 from astrasim.cli_cache import app
 from astrasim.errors import AstraSimError
 from astrasim.gateway.keeping import CacheRefused
+from astrasim.gateway.travel import figures
 
 GAME = """
 import json
@@ -95,7 +96,8 @@ def test_warming_from_a_run_asks_what_it_had_no_plan_for(game: str, tmp_path: Pa
         while not sim.stats().looks.answered and time.monotonic() < end:
             sim.tick()
             time.sleep(0.002)
-        time.sleep(0.8)  # it is saved
+        while not any(each.wanted for each in figures(tmp_path / "plans")) and time.monotonic() < end:
+            time.sleep(0.02)  # it is saved
     assert "1 plans made" in run("warm", "plans")
     with pytest.raises(AstraSimError, match="Name a --domain"):
         run("warm", "plans")

@@ -185,7 +185,7 @@ class Zoo(RuleBasedStateMachine):
 
 
 TestZoo = Zoo.TestCase
-TestZoo.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestZoo.settings = settings(stateful_step_count=40)
 
 
 def test_a_number_of_an_agent_is_never_used_again(simulate: Simulate) -> None:

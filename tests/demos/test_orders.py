@@ -122,8 +122,8 @@ def test_no_order_is_taken_when_the_game_is_over(play: Play) -> None:
         assert view.typing is None
         assert "R plays again" in view.notice[0]
 
-    script = "0.5 hold d 60\n59 press 1\n59.5 order follow me\n"
-    done = play(script, 60, look, to_the_end=True, waves=(Wave(12, 0),))
+    script = "0.5 hold d 30\n29 press 1\n29.5 order follow me\n"
+    done = play(script, 30, look, to_the_end=True, waves=(Wave(12, 0),))
     assert "The game is over: R plays again" in done.game.log
     assert done.figures["game"]["order"] == ""
 

@@ -259,7 +259,7 @@ def test_whatever_a_server_sends_is_an_answer_or_an_error(kind: Kind, data: st.D
     assert answer is not None and answer.usage == completion.usage
 
 
-@settings(max_examples=3 * EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(st.lists(st.tuples(st.sampled_from([400, 404, 422, 500]), bodies("")), max_size=20))
 def test_stepping_back_from_refusals_comes_to_an_end(refusals: list[tuple[int, bytes]]) -> None:
     manner, steps = Manner(), 0

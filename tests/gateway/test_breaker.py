@@ -96,7 +96,7 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 TestAnyHistory = AnyHistory.TestCase
-TestAnyHistory.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestAnyHistory.settings = settings(stateful_step_count=40)
 
 
 def test_it_counts_down_to_the_next_try() -> None:

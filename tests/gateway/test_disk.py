@@ -159,7 +159,7 @@ def test_killed_at_any_moment_it_lacks_a_second_at_most_and_nothing_is_torn(tmp_
         )
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(0.6 + 0.13 * run)
+        time.sleep(0.35 + 0.13 * run)
         process.send_signal(signal.SIGKILL)
         said = [line.split() for line in process.stdout.read().splitlines() if len(line.split()) == 2]
         process.wait()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -80,8 +81,10 @@ def test_a_stranger_gets_nothing_at_any_port(play_a_game: Callable[..., Game], m
     ports = listening() - others
     assert len(ports) == (model == "embedded"), "llama.cpp's own, which it cannot do without"
     assert {ip for ip, _ in door | ports} <= {"127.0.0.1"}
-    heard = {name: answer_to(port, say) for port in ports for name, say in SAYINGS.items()}
-    for name, said in heard.items():
+    asked = [(name, port, say) for port in ports for name, say in SAYINGS.items()]
+    with ThreadPoolExecutor(len(SAYINGS)) as strangers:
+        heard = strangers.map(lambda each: (each[0], answer_to(*each[1:])), asked)
+    for name, said in heard:
         assert said == b"" or said.split()[1] in (b"400", b"401", b"404"), (name, said)
         assert b"smollm" not in said.lower() and b"access-control-allow-origin: *" not in said.lower()
     if model == "function":

@@ -42,8 +42,11 @@ def test_plans_of_the_stub_arrive_and_are_used(tmp_path: Path) -> None:
     assert figures["control"]["agent_ticks"]["heuristic"] == 1
 
 
-def test_nobody_at_all_is_a_run_too(tmp_path: Path) -> None:
-    assert stress(tmp_path, "--agents", "0", "--frames", "30", "--model", "none")["agents"] == 0
+def test_nobody_at_all_is_a_run_too(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    code, _ = command("stress", "--agents", "0", "--frames", "30", "--model", "none", "--json", str(out))
+    assert code == 0
+    assert json.loads(out.read_text(encoding="utf-8"))["agents"] == 0
 
 
 @pytest.mark.parametrize(

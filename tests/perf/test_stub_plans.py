@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from astrasim.perf.stub_plans import SchemaError, check, draw
@@ -147,7 +147,6 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(schema=SCHEMAS, seed=st.integers(0, 1000))
 def test_whatever_is_drawn_obeys_its_schema(schema: dict[str, Any], seed: int) -> None:
     try:
