@@ -17,7 +17,7 @@ def test_plans_come_at_the_rate_and_their_cost_is_told(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(gateway_load.main)
     file = tmp_path / "load.json"
-    arguments = ["--rate", "20", "--seconds", "2", "--latency-ms", "50", "--json", str(file)]
+    arguments = ["--rate", "40", "--seconds", "1", "--latency-ms", "50", "--json", str(file)]
     ended = CliRunner().invoke(app, arguments)
     assert ended.exit_code == 0, ended.output
     told = json.loads(file.read_text())
