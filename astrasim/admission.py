@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .gateway.policy import HERO, GatewayPolicy
+from .pace import Pace
 
 NOBODY = HERO + 1
 _MINUTE_S = 60.0
@@ -42,8 +43,8 @@ class _Cost:
 class Admission:
     """Keeps count of what went out. Times are the planner's clock, in seconds."""
 
-    def __init__(self, policy: GatewayPolicy) -> None:
-        self._policy = policy
+    def __init__(self, policy: GatewayPolicy, pace: Pace) -> None:
+        self._policy, self._pace = policy, pace
         self.decision = ALL
         """The last one."""
         self._requests = 1.0  # that may go out now
@@ -55,7 +56,7 @@ class Admission:
 
     def pass_time(self, now: float) -> None:
         """Call once a tick."""
-        rate = self._policy.requests_per_second
+        rate = self._pace.requests_per_second
         # At most a tenth of a second's requests at once, so that a pause is not followed by a burst.
         grown = self._requests + rate * (now - self._filled_s)
         self._requests = min(grown, max(1.0, rate / 10)) if rate else 0.0
@@ -79,7 +80,8 @@ class Admission:
         if not is_ready:
             return Decision(NOBODY, "the model cannot be asked now")
         if self._requests <= ALMOST_1:
-            return Decision(NOBODY, f"{policy.requests_per_second:g} requests a second go out (requests_per_second)")
+            rate = self._pace.requests_per_second
+            return Decision(NOBODY, f"{rate:g} requests a second go out (requests_per_second)")
         if in_flight >= max_in_flight:
             return Decision(NOBODY, f"{in_flight} requests are with the model (max_in_flight)")
         if policy.tokens_per_minute is not None and self._spent + self._guess > policy.tokens_per_minute:

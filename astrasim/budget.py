@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import time
 
+from .pace import Pace
+
 _FIRST_S = 1e-3
 _KEPT = 0.95
 """Of what a kind takes, after each unit that took less."""
@@ -19,13 +21,12 @@ class Budget:
     """``start`` a tick, begin a unit only while there is something ``left``, ``spend`` after it.
 
     Args:
-        budget_ms: milliseconds a tick; 0 means that no planning is done at all, whatever ``units`` is.
-        units: stop after so many units instead, whatever time they take.
+        pace: how much: ``budget_ms`` milliseconds a tick, or ``budget_units`` units where they are set, whatever time
+            they take. ``budget_ms=0`` means that no planning is done at all, whatever ``budget_units`` is.
     """
 
-    def __init__(self, budget_ms: float, units: int | None = None) -> None:
-        self.budget_ms = budget_ms
-        self.units = units
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
         self.spent_units = 0
         self._start_s = self._end_s = self._begun_s = self._close_s = 0.0
         self._takes_s: dict[str, float] = {}
@@ -33,17 +34,17 @@ class Budget:
 
     def start(self) -> None:
         self._start_s = self._begun_s = time.perf_counter()
-        self._end_s = self._start_s + self.budget_ms / 1000
+        self._end_s = self._start_s + self._pace.budget_ms / 1000
         self.spent_units = 0
         self._fresh = True
 
     def left(self, kind: str = "") -> bool:
         """Whether a unit of this kind may be begun. The first of a tick may in any case, or a kind that takes longer
         than the whole budget would never have its turn."""
-        if self.budget_ms <= 0:
+        if self._pace.budget_ms <= 0:
             return False
-        if self.units is not None:
-            return self.spent_units < self.units
+        if self._pace.budget_units is not None:
+            return self.spent_units < self._pace.budget_units
         self._begun_s = time.perf_counter()
         if self._fresh:
             self._fresh = False
@@ -54,7 +55,7 @@ class Budget:
     def spend(self, kind: str = "") -> None:
         """One unit was done, begun when :meth:`left` was asked last."""
         self.spent_units += 1
-        if self.units is None:
+        if self._pace.budget_units is None:
             took_s, before_s = time.perf_counter() - self._begun_s, self._takes_s.get(kind, 0.0)
             # One that another program held up may have taken anything: it counts as twice what was usual.
             most_s = min(took_s, max(2 * before_s, _FIRST_S))
@@ -69,7 +70,8 @@ class Budget:
 
     def overrun(self) -> bool:
         """Whether the tick took longer than its budget. One that counts units has no time to overrun."""
-        return self.units is None and self.budget_ms > 0 and time.perf_counter() > self._end_s
+        pace = self._pace
+        return pace.budget_units is None and pace.budget_ms > 0 and time.perf_counter() > self._end_s
 
 
 def _estimate(took_s: float, before_s: float) -> float:

@@ -29,7 +29,7 @@ def gather(sim: Simulation) -> Statistics:
         agents=sim.agents.count,
         tick_ms=sim.tick_ms.percentiles(),
         planning=Planning(
-            planner.planning_ms.percentiles(), planner.planning_cpu_ms.percentiles(), planner.budget.budget_ms,
+            planner.planning_ms.percentiles(), planner.planning_cpu_ms.percentiles(), sim.pace.budget_ms,
             planner.overruns, planner.budget.spent_units,
         ),
         requests=Requests(
@@ -77,7 +77,7 @@ def measured(sim: Simulation, times: FrameTimes, memory_before: int) -> dict[str
     latency, planning = s.requests.latency_ms, s.planning.ms
     return {
         "agents": s.agents,
-        "every": sim.settings.every,
+        "every": sim.pace.every,
         "frames": len(times.work_ms),
         "seconds": round(times.seconds, 2),
         "model": sim.model_tag,

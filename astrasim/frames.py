@@ -59,8 +59,13 @@ class FrameTimes:
         return len(self.work_ms) >= MIN_FRAMES and self.percentiles().p99 <= PERIOD_MS
 
 
-def run_frames(work: Callable[[int], object], frames: int | None) -> FrameTimes:
-    """Call ``work(frame)`` at 60 Hz for so many frames (None: for ever), or until it returns False, and measure it."""
+def run_frames(
+    work: Callable[[int], object], frames: int | None, *, after: Callable[[float], object] | None = None
+) -> FrameTimes:
+    """Call ``work(frame)`` at 60 Hz for so many frames (None: for ever), or until it returns False, and measure it.
+
+    ``after`` is told what each frame's work took, in milliseconds, when it is done: ``after=sim.governor.frame``.
+    """
     work_ms = array("d")
     missed = 0
     with quiet_gc():
@@ -74,6 +79,8 @@ def run_frames(work: Callable[[int], object], frames: int | None) -> FrameTimes:
             late = end - scheduled
             missed += late > PERIOD_S
             scheduled += PERIOD_S * max(1, int(np.ceil(late / PERIOD_S)))
+            if after is not None:
+                after(work_ms[-1])
             if scheduled - end > _QUIET_S:
                 gc.collect(0)
             if more is False:

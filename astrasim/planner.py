@@ -36,6 +36,7 @@ from .vocabulary import Scope
 
 if TYPE_CHECKING:
     from .compiled import Compiled
+    from .pace import Pace
     from .settings import Settings
 
 log = logging.getLogger("astrasim")
@@ -75,7 +76,7 @@ class Asker(Protocol):
 class Planner:
     """Plans for the rows of one agent table. :meth:`run` is one tick's planning."""
 
-    def __init__(self, compiled: Compiled, settings: Settings, gateway: Asker | None) -> None:
+    def __init__(self, compiled: Compiled, settings: Settings, pace: Pace, gateway: Asker | None) -> None:
         self._compiled, self._settings = compiled, settings
         self.gateway = gateway
         words = compiled.vocabulary
@@ -88,9 +89,9 @@ class Planner:
             settings.cache_entries, self._policy, settings.cache_ttl_s, settings.cache_ttl_renews
         )
         self.choices = Choices(compiled, self.cache, self.plans)
-        self.admission = Admission(self._policy)
+        self.admission = Admission(self._policy, pace)
         self._unwanted = Unwanted(self.cache, self._policy.unwanted_s)
-        self.budget = Budget(settings.budget_ms, settings.budget_units)
+        self.budget = Budget(pace)
         self.requests: dict[int, Request] = {}
         self.counters: NDArray[np.int64] = np.zeros(COUNTERS, np.int64)
         self.life: NDArray[np.float64] = np.zeros(1, np.float64)

@@ -18,8 +18,9 @@ from pydantic_settings import (
 
 from .arguments import unknown
 from .errors import SettingsError
-from .gateway.policy import GatewayPolicy
+from .gateway.policy import GatewayPolicy, RequestsPerSecond
 from .gateway.spec import ApiKey
+from .pace import BudgetMs, BudgetUnits, Every
 from .vocabulary import PromptLength
 
 PREFIX = "ASTRASIM_"
@@ -52,9 +53,9 @@ class Settings(BaseSettings, GatewayPolicy):
         protected_namespaces=(), hide_input_in_errors=True,
     )  # fmt: skip
 
-    budget_ms: float = Field(2.0, ge=0, le=1000)
+    budget_ms: BudgetMs = 2.0
     """Milliseconds a tick for all planning; 0 switches it off (agents then stay with their role's default plan)."""
-    budget_units: int | None = Field(None, ge=0)
+    budget_units: BudgetUnits = None
     """Units of planning work a tick instead of milliseconds: two runs then do exactly the same."""
     model: str = "auto"
     """``auto`` (Ollama if it answers with a model, else the OpenAI-compatible server if there is a ``base_url``, else
@@ -76,8 +77,19 @@ class Settings(BaseSettings, GatewayPolicy):
     prompt: PromptLength = "full"
     """How much a model is told: ``full`` (what each action does, 4 examples), ``compressed`` (terse, 2 examples) or
     ``simplified`` (three lines, no example, one step)."""
-    every: int = Field(1, ge=1, le=60)
+    every: Every = 1
     """Each agent perceives in every so-manieth tick, and in its first."""
+    governor: bool = False
+    """Whether the governor holds ``target_fps``: where frames take too long it moves ``every``, ``budget_ms`` and
+    ``requests_per_second`` from what is set to the three bounds below, and back again. See docs/budget.md."""
+    target_fps: float = Field(60.0, gt=0, le=1000)
+    """Frames a second that the governor holds."""
+    most_every: Every = 4
+    """How far the governor may raise ``every``."""
+    least_budget_ms: BudgetMs = 0.25
+    """How far the governor may lower ``budget_ms``; 0: until there is no planning at all."""
+    least_requests_per_second: RequestsPerSecond = 2.0
+    """How far the governor may lower ``requests_per_second``."""
     tick_s: float = Field(1 / 60, gt=0, le=1)
     """The fixed time step, in seconds."""
     seed: int = Field(0, ge=0, lt=2**31)

@@ -6,6 +6,7 @@ import importlib
 import logging
 from collections.abc import Callable
 from functools import cached_property
+from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,12 +24,14 @@ from .frames import keep_freed_memory
 from .gateway import Gateway, ModelSpec
 from .gateway.keeping import Keeping
 from .gateway.policy import TIERS
+from .governor import Governor
 from .kernels.columns import NEED_ORDER, Agents, Things, no_events
 from .kernels.sharing import SHARED_FROM, has_second_core
 from .membership import World
 from .model_choice import choose_model
 from .movement import Integrate, Movement
 from .obstacles import Obstacles, obstacle_grid
+from .pace import Pace
 from .planner import Planner
 from .population import NEVER_LOOKED, Population
 from .reports import Reports
@@ -73,6 +76,9 @@ class Simulation:
     ) -> None:
         self.domain = domain
         self.settings = settings or Settings()
+        self.pace = Pace(**{name: getattr(self.settings, name) for name in Pace.model_fields})
+        """What a tick may spend now; it begins as the settings."""
+        self.governor = Governor(self.pace, self.settings)
         self._world = World(world)
         self.world = self._world.name
         self.compiled: Compiled = compile_domain(domain)
@@ -102,7 +108,7 @@ class Simulation:
         self.agents, self.things = self._population.agents, self._population.things
         self.agents.tick_s = self.settings.tick_s
         gateway = self._gateway()
-        self.planner = Planner(self.compiled, self.settings, gateway)
+        self.planner = Planner(self.compiled, self.settings, self.pace, gateway)
         for role in self.compiled.roles.values():
             for kind in role.kinds:
                 self._scope(kind, role.name, "")
@@ -280,6 +286,7 @@ class Simulation:
             raise ValueError(f"dt={dt!r} must be a finite number of seconds, at least 0")
         self._in_tick = True
         self.ticks += 1
+        self.governor.begin_tick(self.ticks)
         # A float whatever the game wrote: numba would compile kernels anew for another type.
         self.time += float(dt)
         if dt > 0:
@@ -288,6 +295,9 @@ class Simulation:
     def end_tick(self) -> None:
         """Called by the last system."""
         self._in_tick = False
+        took_ms = (perf_counter() - self.tick_started_s) * 1000
+        self.tick_ms.add(took_ms)
+        self.governor.end_tick(took_ms)
 
     def close(self) -> None:
         """End the gateway process, take the processors and all agents and things out of the world. Twice does no harm.

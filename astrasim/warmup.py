@@ -51,7 +51,7 @@ def _run() -> None:
     settings = Settings(
         model="none", warmup=False, capacity=8, cache_entries=64, budget_ms=1000,
         # The defaults, lest the environment says otherwise and some kernel has nothing to do.
-        budget_units=None, every=1, tick_s=1 / 60,
+        budget_units=None, every=1, tick_s=1 / 60, governor=False,
     )  # fmt: skip
     with Simulation(domain, settings) as sim:
         agents = [*sim.spawn_many("a", 3, x=1), *sim.spawn_many("b", 3, x=2)]
@@ -61,9 +61,9 @@ def _run() -> None:
         sim.remove(agents[0])
         sim.shared_from = 0  # as a large world
         sim.tick()
-        sim.settings = settings.model_copy(update={"every": 2})
+        sim.pace.every = 2
         sim.tick()
-        sim.settings = settings
+        sim.pace.every = 1
         sim.why(agents[1])
         sim.planner.cache.put_back(0)
         sim.planner.cache.pick(0)

@@ -52,7 +52,7 @@ def percept_age(sim: Simulation) -> dict[str, float] | None:
         ages[uid] = np.where(seen, 0, ages[uid] + 1)
         watched.append(ages[uid[can]])
 
-    ticks = 3 * sim.settings.every
+    ticks = 3 * sim.pace.every
     perception.process = watch  # type: ignore[method-assign]  # of this one object, for some ticks
     try:
         for _ in range(ticks):

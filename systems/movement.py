@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from time import perf_counter
-
 import esper
 
 from astrasim.simulation import Simulation
@@ -19,4 +17,3 @@ class Move(esper.Processor):
         sim = self._sim
         sim.movement.sync_out(sim, sim.settings.tick_s if dt is None else dt)
         sim.end_tick()
-        sim.tick_ms.add((perf_counter() - sim.tick_started_s) * 1000)

@@ -63,7 +63,7 @@ class Perception(esper.Processor):
         departures = agents.departures + sim.things.departures
         if departures != self._departures:
             self._departures = departures
-            if sim.settings.every > 1:  # else all have just looked
+            if sim.pace.every > 1:  # else all have just looked
                 self._forget_the_gone()
         for percept in sim.compiled.sights:
             self._see(percept.name)
@@ -71,7 +71,7 @@ class Perception(esper.Processor):
     def _take_turns(self) -> NDArray[np.uint8]:
         """Who looks in this tick, as one number a row; their rows are ``sim.looking``."""
         sim, agents = self._sim, self._sim.agents
-        n, every = agents.count, sim.settings.every
+        n, every = agents.count, sim.pace.every
         if len(self._rows) < n:
             self._rows, self._turn = np.arange(agents.capacity), np.ones(agents.capacity, np.uint8)
         if every == 1:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from astrasim import Agent, Domain, GatewayPolicy, Simulation
 from astrasim.admission import ALL, NOBODY, Admission
 from astrasim.gateway.policy import HERO
+from astrasim.pace import Pace
 
 TICK_S = 0.1
 MOODS = 40
@@ -178,7 +179,7 @@ def test_tokens_a_minute_are_kept(start: Start, stand_in: Any) -> None:
 )
 def test_neither_requests_nor_tokens_ever_pass_their_limits(costs: list[tuple[float, int, int]], rate: float) -> None:
     """At any pace, and costs up to what they count as beforehand."""
-    admission = Admission(GatewayPolicy(tokens_per_minute=3000, requests_per_second=rate))
+    admission = Admission(GatewayPolicy(tokens_per_minute=3000), Pace(requests_per_second=rate))
     now, number = 1000.0, 0
     spent: list[tuple[float, int]] = []
     tries_made: list[tuple[float, int]] = []
@@ -202,7 +203,7 @@ def test_neither_requests_nor_tokens_ever_pass_their_limits(costs: list[tuple[fl
 
 
 def test_the_decision_says_why() -> None:
-    admission = Admission(GatewayPolicy(requests_per_second=1.0, hero_slots=3))
+    admission = Admission(GatewayPolicy(hero_slots=3), Pace(requests_per_second=1.0))
     admission.pass_time(1000.0)
     assert admission.decide(False, 0, 16, True) == (NOBODY, "the model cannot be asked now")
     assert admission.decide(True, 16, 16, True) == (NOBODY, "16 requests are with the model (max_in_flight)")

@@ -10,6 +10,7 @@ import pytest
 
 from astrasim import Domain, Simulation, budget
 from astrasim.budget import Budget
+from astrasim.pace import Pace
 
 Simulate = Callable[..., Simulation]
 
@@ -50,7 +51,7 @@ def waiting(sim: Simulation) -> int:
 
 
 def test_work_may_begin_until_the_time_is_up(clock: Clock) -> None:
-    two_ms = Budget(2.0)
+    two_ms = Budget(Pace(budget_ms=2.0))
     two_ms.start()
     assert two_ms.left() and not two_ms.overrun()
     clock.s += 0.0019
@@ -61,7 +62,7 @@ def test_work_may_begin_until_the_time_is_up(clock: Clock) -> None:
 
 
 def test_work_does_not_begin_for_which_there_is_hardly_time(clock: Clock) -> None:
-    two_ms = Budget(2.0)
+    two_ms = Budget(Pace(budget_ms=2.0))
     two_ms.start()
     for _ in range(2):
         assert two_ms.left()
@@ -73,7 +74,7 @@ def test_work_does_not_begin_for_which_there_is_hardly_time(clock: Clock) -> Non
 
 
 def test_time_for_what_every_tick_ends_with_is_set_aside(clock: Clock) -> None:
-    two_ms = Budget(2.0)
+    two_ms = Budget(Pace(budget_ms=2.0))
     two_ms.close(0.0001)
     two_ms.start()
     assert two_ms.left()
@@ -84,7 +85,7 @@ def test_time_for_what_every_tick_ends_with_is_set_aside(clock: Clock) -> None:
 
 
 def test_work_may_begin_until_the_units_are_spent_whatever_the_clock_says(clock: Clock) -> None:
-    three = Budget(2.0, units=3)
+    three = Budget(Pace(budget_ms=2.0, budget_units=3))
     three.start()
     clock.s += 60
     for spent in range(3):
@@ -95,7 +96,7 @@ def test_work_may_begin_until_the_units_are_spent_whatever_the_clock_says(clock:
 
 @pytest.mark.parametrize("units", [None, 5])
 def test_no_milliseconds_mean_no_planning_and_no_overrun(clock: Clock, units: int | None) -> None:
-    none = Budget(0.0, units)
+    none = Budget(Pace(budget_ms=0.0, budget_units=units))
     none.start()
     clock.s += 1
     assert not none.left() and not none.overrun()

@@ -93,7 +93,7 @@ def test_the_warm_up_leaves_no_trace_and_runs_once(monkeypatch: pytest.MonkeyPat
 
 
 def test_settings_from_outside_do_not_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"BUDGET_UNITS": "0", "EVERY": "60", "STRICT": "1", "TICK_S": "1"}.items():
+    for name, value in {"BUDGET_UNITS": "0", "EVERY": "60", "STRICT": "1", "TICK_S": "1", "GOVERNOR": "1"}.items():
         monkeypatch.setenv(f"ASTRASIM_{name}", value)
     closed: list[Simulation] = []
 
@@ -104,7 +104,7 @@ def test_settings_from_outside_do_not_reach_it(monkeypatch: pytest.MonkeyPatch) 
     warm_up.cache_clear()
     warm_up()
     (sim,) = closed
-    assert sim.settings.every == 1
+    assert sim.settings.every == sim.pace.every == 1
     assert sim.planner.cache.inserted > 0
 
 

@@ -139,7 +139,7 @@ def test_it_says_what_an_agent_waits_for(simulate: Simulate, need: str) -> None:
     sim = simulate(world(), settings={"tick_s": TICK_S, "budget_units": 3})
     cow = sim.spawn("cow", ammo=1, home_x=50)
     run(sim, 1)
-    sim.planner.budget.units = 0  # from now on nobody is served
+    sim.pace.budget_units = 0  # from now on nobody is served
     if need == "an interrupt feature changed":
         cow.alarm = 1
         sim.tick()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
+
+RequestsPerSecond = Annotated[float, Field(ge=0, le=10_000)]
 
 TIERS = ("minion", "leader", "boss", "hero")
 """How much model attention an agent gets, least first: a request's rank is that of the highest tier waiting for it."""
@@ -19,7 +23,7 @@ class GatewayPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    requests_per_second: float = Field(default=20.0, ge=0, le=10_000)
+    requests_per_second: RequestsPerSecond = 20.0
     """Requests that go out a second, at most; 0 asks nothing. Retries count."""
     tokens_per_minute: int | None = Field(default=None, ge=0)
     """Tokens, read and written, that requests may cost in any minute; None for any number. A request that is under way

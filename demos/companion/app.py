@@ -23,9 +23,9 @@ os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # sharp, not
 import pygame
 
 from astrasim import FrameTimes, Settings, SettingsError, run_frames
-from astrasim.budget import Budget
 from astrasim.figures import memory_bytes
 from astrasim.model_choice import choose_model
+from astrasim.pace import Pace
 from astrasim.warmup import warm_up
 
 from . import report
@@ -35,7 +35,7 @@ from .fetching import Fetching
 from .field import draw_crowd, draw_field
 from .game import Game
 from .hud import draw_hud
-from .levers import plans
+from .levers import governs, plans
 from .panel import Panel
 from .script import Script
 from .view import LARGEST, SMALLEST, USUAL, View, size_on
@@ -43,7 +43,8 @@ from .waves import WAVES, Wave
 
 FPS = 60
 HEADLESS_UNITS = 16
-"""Planning in a headless run without a model is limited by units of work, not by the clock: two runs are the same."""
+"""Planning in a headless run without a model is limited by units of work, not by the clock, and the governor is off:
+two runs are the same."""
 LINGER_FRAMES = 600
 """So long a window stays open when the search for capacity is done."""
 AGAIN_S = 6.0
@@ -136,6 +137,7 @@ def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
         with game:
             game.autopilot = options.capacity or (options.headless and script is None)
             view = View(screen, game, Crowd(game), game.companion, memory_before=memory_before)
+            view.governed = chosen.governor
             draw_crowd(view)  # compiles, or loads, the kernel before the first frame that needs it
             if options.capacity:
                 begin_search(view)
@@ -167,7 +169,7 @@ def _prepare(options: Options, settings: Settings | None) -> tuple[Settings, Fet
     chosen = settings
     if chosen is None:
         chosen = Settings() if options.model is None else Settings(model=options.model)
-    if options.capacity and not plans(Budget(chosen.budget_ms, chosen.budget_units)):
+    if options.capacity and not plans(Pace(budget_ms=chosen.budget_ms, budget_units=chosen.budget_units)):
         needs = "a search for capacity needs a planning budget"
         raise SettingsError(f"{needs}: {NO_PLANS}; set ASTRASIM_BUDGET_MS above 0")
     fetching = Fetching.if_missing(chosen)
@@ -178,6 +180,8 @@ def _prepare(options: Options, settings: Settings | None) -> tuple[Settings, Fet
         chosen = chosen.model_copy(update={"budget_units": HEADLESS_UNITS})
         if fetching is not None:
             fetching.frees_planning = True
+    elif settings is None and chosen.budget_units is None:
+        chosen = chosen.model_copy(update={"governor": governs(chosen)})
     return chosen, fetching
 
 
@@ -235,6 +239,8 @@ class _Loop:
         self._controls.steer()
         if view.game.fetching is not None and view.game.fetching.join_in(view.sim):
             view.note("The model has joined")
+            view.governed = view.governed or (view.game.fetching.frees_planning and governs(view.sim.settings))
+        view.sim.governor.on = view.governed and not view.searching
         arrived = view.crowd.run()
         if not view.paused or view.one_step:
             view.sim.tick()
@@ -245,6 +251,7 @@ class _Loop:
             self.draw(frame)
         work_ms = (time.perf_counter() - started) * 1000
         view.meter.add(started, work_ms)
+        view.sim.governor.frame(work_ms)
         self._look_for_capacity(work_ms, arrived)
         if self._options.watch is not None:
             self._options.watch(view, frame)

@@ -20,7 +20,7 @@ WALK = {
     pygame.K_a: (-1, 0), pygame.K_LEFT: (-1, 0), pygame.K_d: (1, 0), pygame.K_RIGHT: (1, 0),
 }  # fmt: skip
 NEAR_PX = 16
-NOT_WHILE_SEARCHING = ("pause", "step", "budget_up", "budget_down", "country", "model", "cable")
+NOT_WHILE_SEARCHING = ("pause", "step", "budget_up", "budget_down", "governor", "country", "model", "cable")
 """Commands that would falsify a search for capacity: it measures frames in which everybody is drawn and plans."""
 NO_PLANS = "at budget 0 nobody plans"
 
@@ -116,7 +116,13 @@ class Controls:
             view.note(f"{crowd.wanted:,} people in the country" + (" (Z: the valley)" if crowd.wanted else ""))
             view.look()
         elif command in ("budget_up", "budget_down"):
-            view.note(levers.change_budget(sim, 1 if command == "budget_up" else -1))
+            by_hand = "; the governor is off" if view.governed else ""
+            view.governed = sim.governor.on = False
+            view.note(levers.change_budget(sim, 1 if command == "budget_up" else -1) + by_hand)
+        elif command == "governor":
+            view.governed = not view.governed
+            holds = f"The governor holds {sim.settings.target_fps:g} frames a second"
+            view.note(holds if view.governed else "The governor is off: everything as set")
         elif command == "model":
             view.note(view.game.model_switch.toggle())
         elif command == "cable":
@@ -160,7 +166,7 @@ def begin_search(view: View) -> None:
         view.search = None
         view.note("The search is over")
         return
-    if not levers.plans(view.sim.planner.budget):
+    if not levers.plans(view.sim.pace):
         view.note(f"No search for capacity: {NO_PLANS} (]: more)")
         return
     view.paused = view.one_step = False

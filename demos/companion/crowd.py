@@ -68,9 +68,9 @@ class Crowd:
 
     def planning_ms(self) -> tuple[float, float]:
         """p99 of the planning's CPU time since figures were last reset, and the budget: none if units of work rule."""
-        planner = self._game.sim.planner
-        budget_ms = planner.budget.budget_ms if planner.budget.units is None else math.inf
-        return planner.planning_cpu_ms.percentiles().p99, budget_ms
+        sim = self._game.sim
+        budget_ms = sim.pace.budget_ms if sim.pace.budget_units is None else math.inf
+        return sim.planner.planning_cpu_ms.percentiles().p99, budget_ms
 
     def rows(self) -> NDArray[np.int64]:
         """Their rows in the agent table."""

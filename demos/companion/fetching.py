@@ -43,11 +43,11 @@ class Fetching:
             return False
         self._done, self.joined = False, True
         sim.set_model("embedded")
-        budget = sim.planner.budget
-        if self.frees_planning and budget.units is not None:
-            if budget.units == 0:
-                budget.budget_ms = 0.0  # switched off by hand, and it stays so
-            budget.units = None
+        pace = sim.pace
+        if self.frees_planning and pace.budget_units is not None:
+            if pace.budget_units == 0:
+                pace.budget_ms = 0.0  # switched off by hand, and it stays so
+            pace.budget_units = None
         sim.reset_stats()  # what was measured was another way to plan
         return True
 

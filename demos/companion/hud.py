@@ -116,7 +116,7 @@ def _draw_order_line(view: View) -> None:
 
 def order_text(view: View, room: float) -> str:
     """The order that stands, in ``room`` pixels: the player's words are shortened, never what was made of them."""
-    letters, keeper, planning = view.lettering, view.game.keeper, plans(view.sim.planner.budget)
+    letters, keeper, planning = view.lettering, view.game.keeper, plans(view.sim.pace)
     if not keeper.text:
         best = "Ash does what seems best.  Enter: give an order in plain words"
         return letters.cut(best if planning else "Planning is off: at budget 0 nobody plans.  ]: more budget", 15, room)

@@ -6,8 +6,8 @@ import os
 import signal
 from collections.abc import Sequence
 
-from astrasim import Simulation
-from astrasim.budget import Budget
+from astrasim import Settings, Simulation
+from astrasim.pace import Pace
 
 BUDGETS_MS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 BUDGETS_UNITS = (0, 1, 2, 4, 8, 16, 32, 64, 128)
@@ -40,27 +40,32 @@ def pull_the_cable(sim: Simulation) -> str:
     return f"Gateway process {pid} killed"
 
 
-def plans(budget: Budget) -> bool:
+def plans(pace: Pace) -> bool:
     """Whether anybody plans at all."""
-    return budget.budget_ms > 0 and budget.units != 0
+    return pace.budget_ms > 0 and pace.budget_units != 0
 
 
-def in_words(budget: Budget) -> str:
-    """What rules: units of work where they are set, else the clock."""
-    if budget.units is None:
-        return f"{budget.budget_ms:g} ms"
-    return f"{budget.units} unit{'' if budget.units == 1 else 's'}"
+def in_words(pace: Pace) -> str:
+    """The planning budget that rules: units of work where they are set, else the clock."""
+    if pace.budget_units is None:
+        return f"{pace.budget_ms:g} ms"
+    return f"{pace.budget_units} unit{'' if pace.budget_units == 1 else 's'}"
 
 
 def change_budget(sim: Simulation, steps: int) -> str:
-    """The planning budget of a tick, up or down, in what it is counted in."""
-    budget = sim.planner.budget
-    if budget.units is None:
-        budget.budget_ms = _step(BUDGETS_MS, budget.budget_ms, steps)
+    """The planning budget of a tick, up or down, in what it is counted in. The governor must be off."""
+    pace = sim.pace
+    if pace.budget_units is None:
+        pace.budget_ms = _step(BUDGETS_MS, pace.budget_ms, steps)
     else:
-        budget.units = int(_step(BUDGETS_UNITS, budget.units, steps))
-    off = "" if plans(budget) else " (no planning at all)"
-    return f"Planning budget {in_words(budget)} a tick{off}"
+        pace.budget_units = int(_step(BUDGETS_UNITS, pace.budget_units, steps))
+    off = "" if plans(pace) else " (no planning at all)"
+    return f"Planning budget {in_words(pace)} a tick{off}"
+
+
+def governs(settings: Settings) -> bool:
+    """Whether the demo begins with the governor on: unless it was set otherwise."""
+    return settings.governor or "governor" not in settings.model_fields_set
 
 
 def _step(choices: Sequence[float], now: float, steps: int) -> float:

@@ -31,7 +31,7 @@ class Panel:
 
     def __init__(self) -> None:
         self._parts: list[tuple[Callable[[View, pygame.Surface], None], float]] = [
-            (_frames, 128), (_planning, 70), (_model, 166), (_selected, 0)]  # fmt: skip
+            (_frames, 128), (_planning, 88), (_model, 166), (_selected, 0)]  # fmt: skip
         self._pictures: list[pygame.Surface | None] = [None] * len(self._parts)
         self._for: tuple[object, ...] = ()
 
@@ -125,16 +125,17 @@ def _graph(view: View, box: pygame.Rect) -> None:
 
 def _planning(view: View, picture: pygame.Surface) -> None:
     pen, planning = _Pen(view, picture), view.sim.stats().planning
-    budget = view.sim.planner.budget
-    pen.right(f"{in_words(budget)} a tick", colour=p.TEXT)
+    pace = view.sim.pace
+    pen.right(f"{in_words(pace)} a tick", colour=p.TEXT)
     pen.write("Planning", 14, p.TEXT, True)
     pen.write(f"p50 {planning.ms.p50:.2f} ms, p99 {planning.ms.p99:.2f} ms, over budget {planning.overruns}×",
               colour=p.DIM)  # fmt: skip
     pen.y += 3 * pen.ui
-    share = planning.ms.p99 / budget.budget_ms if budget.budget_ms else 1.0
-    if budget.units is not None:
-        share = planning.units / max(1, budget.units)
+    share = planning.ms.p99 / pace.budget_ms if pace.budget_ms else 1.0
+    if pace.budget_units is not None:
+        share = planning.units / max(1, pace.budget_units)
     pen.bar([(share, p.GOOD if share <= 1 else p.BAD)], 6)
+    pen.write(f"Governor {view.sim.governor}", 12, p.DIM)
 
 
 _REASON = re.compile(r"(?<=failed: )\w+: ")

@@ -59,7 +59,7 @@ def conditions(figures: dict[str, Any]) -> str:
 
 def figures(view: View, options: Options, times: FrameTimes, capacity: bool = False) -> dict[str, Any]:
     """What ``--json`` writes."""
-    game, budget = view.game, view.sim.planner.budget
+    game, pace, governor = view.game, view.sim.pace, view.sim.governor
     found = {"find": view.search.found} if capacity and view.search is not None else {}
     figures = measured(view.sim, times, view.memory_before) | found | {
         "draw": "dummy" if options.headless else "window",
@@ -67,12 +67,14 @@ def figures(view: View, options: Options, times: FrameTimes, capacity: bool = Fa
         "driver": pygame.display.get_driver(),
         "settings": {
             "size": list(view.screen.get_size()),
-            "budget": in_words(budget),
-            "budget_units": budget.units,
-            "rate": view.sim.settings.requests_per_second,
+            "budget": in_words(pace),
+            "budget_units": pace.budget_units,
+            "rate": pace.requests_per_second,
+            "governor": governor.on,
             "keys": None if options.keys is None else options.keys.name,
             "capacity": capacity,
         },
+        "decisions": [decision._asdict() for decision in governor.decisions],
         "game": {
             "state": game.state, "wave": game.waves.number, "beaten": game.beaten, "seconds": round(game.length_s, 1),
             "village": round(game.village_hp, 1), "games": game.games, "order": game.keeper.text,

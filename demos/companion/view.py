@@ -43,6 +43,8 @@ class View:
     """Bytes that the process held before there was a game."""
     typing: str | None = None
     """What is in the order line; None while it is closed."""
+    governed: bool = False
+    """Whether the governor is wanted; while a search for capacity runs it is off all the same."""
     paused: bool = False
     one_step: bool = False
     show_panel: bool = True

@@ -197,7 +197,7 @@ def test_keys_pause_step_and_change_what_is_shown(play: Play) -> None:
     def look(view: View) -> None:
         assert view.paused and view.show_help and not view.show_panel
         assert view.sim.ticks == 60 + 2
-        assert view.sim.planner.budget.units == 32
+        assert view.sim.pace.budget_units == 32
 
     play("1 press p\n2 press n\n3 press n\n4 press f1\n4 press tab\n4 press ]\n", 5, look, waves=NOBODY)
 

@@ -40,7 +40,7 @@ def test_while_it_runs_it_ignores_the_keys_that_would_falsify_it_and_says_so(pla
     def look(view: View) -> None:
         assert view.searching and view.country
         assert not view.paused and not view.one_step
-        assert view.sim.planner.budget.units == 16
+        assert view.sim.pace.budget_units == 16
         assert view.notice[0] == "Not while the search for capacity runs (C ends it)"
 
     play(f"0.2 press c\n0.5 press {key}\n", 1, look, waves=NOBODY)
@@ -91,7 +91,7 @@ def test_with_the_fetched_model_planning_goes_by_the_clock(play: Play, monkeypat
     asked: list[str] = []
 
     def look(view: View) -> None:
-        assert view.sim.planner.budget.units is None
+        assert view.sim.pace.budget_units is None
         assert view.notice[0] == "The model has joined"
         assert report.describe(view).endswith("; the model has joined")
 
@@ -106,7 +106,7 @@ def test_units_that_were_asked_for_stay(monkeypatch: pytest.MonkeyPatch) -> None
     def watch(view: View, frame: int) -> None:
         monkeypatch.setattr(view.sim, "set_model", lambda model: model)
         assert fetching.join_in(view.sim) == (frame == 0)
-        assert view.sim.planner.budget.units == 5
+        assert view.sim.pace.budget_units == 5
 
     run_demo(Options(headless=True, seconds=0.1, paced=False, watch=watch), Settings(model="none", budget_units=5))
 
