@@ -215,16 +215,15 @@ class Governor:
         self.decisions.append(decision)
 
     def __str__(self) -> str:
-        """What it does now, in a line."""
+        """What it does now, in a line, and what frames take: all but one of the last half second, or those late."""
         if self._coming:
             return f"follows a record; the next decision is for tick {self._coming[0].tick}"
         if not self._on:
             return "off"
-        pace, top = self._pace, self._level == len(self._rungs) - 1
+        pace = self._pace
         looks = "every tick" if pace.every == 1 else f"every {pace.every} ticks"
-        how = "as set" if top else "at its bounds" if not self._level else "held back"
-        frames = f"frames {self.slow_ms:.1f} ms" if self.slow_ms else "no frames yet"
-        return f"{how}: {looks}, {pace.budget_ms:g} ms, {pace.requests_per_second:g}/s; {frames}"
+        budget = f"{pace.budget_ms:g} ms" if pace.budget_units is None else f"{pace.budget_units} units"
+        return f"{looks}, {budget}, {pace.requests_per_second:g}/s: frames {self.slow_ms:.1f} ms"
 
 
 def rungs(settings: Settings, moves_budget: bool = True) -> list[Rung]:

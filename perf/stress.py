@@ -119,7 +119,7 @@ def open_model(run: Run) -> Iterator[Settings]:
     def settings(**model: Any) -> Settings:
         return Settings(
             budget_ms=run.budget_ms, every=run.every, seed=run.seed, capacity=max(1, run.agents),
-            requests_per_second=run.rate, **model,
+            requests_per_second=run.rate, governor=False, **model,
         )  # fmt: skip
 
     if run.model == "stub":

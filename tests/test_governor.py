@@ -216,13 +216,13 @@ def test_switched_off_and_on_the_pace_is_what_was_set() -> None:
 
 def test_it_says_what_it_does() -> None:
     machine = Machine()
-    assert str(machine.governor) == "as set: every tick, 2 ms, 20/s; no frames yet"
+    assert str(machine.governor) == "every tick, 2 ms, 20/s: frames 0.0 ms"
     machine.run(2.0)
-    assert str(machine.governor) == "as set: every tick, 2 ms, 20/s; frames 13.1 ms"
+    assert str(machine.governor) == "every tick, 2 ms, 20/s: frames 13.1 ms"
     machine.run(6.0)
-    assert str(machine.governor) == "held back: every 2 ticks, 2 ms, 20/s; frames 12.6 ms"
+    assert str(machine.governor) == "every 2 ticks, 2 ms, 20/s: frames 12.6 ms"
     machine.run(40.0)
-    assert str(machine.governor) == "at its bounds: every 4 ticks, 0.25 ms, 2/s; frames 42.5 ms"
+    assert str(machine.governor) == "every 4 ticks, 0.25 ms, 2/s: frames 42.5 ms"
     assert machine.governor.decisions[1].reason == "2 of 3 frames late; the last took 17.1 ms of 16.7"
 
 

@@ -239,7 +239,8 @@ class _Loop:
         self._controls.steer()
         if view.game.fetching is not None and view.game.fetching.join_in(view.sim):
             view.note("The model has joined")
-            view.governed = view.governed or (view.game.fetching.frees_planning and governs(view.sim.settings))
+            freed = view.game.fetching.frees_planning and plans(view.sim.pace)
+            view.governed = view.governed or (freed and governs(view.sim.settings))
         view.sim.governor.on = view.governed and not view.searching
         arrived = view.crowd.run()
         if not view.paused or view.one_step:

@@ -135,7 +135,7 @@ def _planning(view: View, picture: pygame.Surface) -> None:
     if pace.budget_units is not None:
         share = planning.units / max(1, pace.budget_units)
     pen.bar([(share, p.GOOD if share <= 1 else p.BAD)], 6)
-    pen.write(f"Governor {view.sim.governor}", 12, p.DIM)
+    pen.write(f"Governor: {view.sim.governor}", 12, p.DIM)
 
 
 _REASON = re.compile(r"(?<=failed: )\w+: ")

@@ -12,13 +12,14 @@ import pytest
 
 from astrasim import Settings, SettingsError
 from astrasim.demos.companion import report
-from astrasim.demos.companion.app import Options, Outcome, run_demo, why_no_window
+from astrasim.demos.companion.app import Options, Outcome, _prepare, run_demo, why_no_window
 from astrasim.demos.companion.fetching import Fetching
 from astrasim.demos.companion.hud import order_text
 from astrasim.demos.companion.panel import gateway_in_words
 from astrasim.demos.companion.view import View, size_on
 from astrasim.demos.companion.waves import Wave
 from astrasim.gateway import weights
+from astrasim.governor import Governor
 from astrasim.model_choice import embedded_spec
 
 Play = Callable[..., Outcome]
@@ -35,7 +36,7 @@ def test_a_search_for_capacity_goes_on_from_a_pause(play: Play) -> None:
     play("0.2 press p\n0.5 press c\n", 1, look, waves=NOBODY)
 
 
-@pytest.mark.parametrize("key", ["p", "n", "[", "]", "z", "m", "k"])
+@pytest.mark.parametrize("key", ["p", "n", "[", "]", "g", "z", "m", "k"])
 def test_while_it_runs_it_ignores_the_keys_that_would_falsify_it_and_says_so(play: Play, key: str) -> None:
     def look(view: View) -> None:
         assert view.searching and view.country
@@ -109,6 +110,62 @@ def test_units_that_were_asked_for_stay(monkeypatch: pytest.MonkeyPatch) -> None
         assert view.sim.pace.budget_units == 5
 
     run_demo(Options(headless=True, seconds=0.1, paced=False, watch=watch), Settings(model="none", budget_units=5))
+
+
+# The governor
+
+
+def watched(script: str, seconds: float, tmp_path: Path, look: Callable[[View, int], None], **settings: object) -> None:
+    """Play with settings of one's own, by the clock."""
+    keys = tmp_path / "keys.txt"
+    keys.write_text(script, encoding="utf-8")
+    chosen = Settings(model="none", **settings)  # type: ignore[arg-type]  # settings by name
+    run_demo(Options(headless=True, seconds=seconds, keys=keys, paced=False, waves=NOBODY, watch=look), chosen)
+
+
+def test_in_a_window_the_governor_is_on_unless_it_was_set_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    def begins(**options: bool) -> bool:
+        return _prepare(Options(model="none", **options), None)[0].governor
+
+    assert begins() and begins(headless=True, capacity=True)
+    assert not begins(headless=True), "two such runs are the same"
+    monkeypatch.setenv("ASTRASIM_GOVERNOR", "0")
+    assert not begins()
+    assert not _prepare(Options(), Settings(model="none"))[0].governor
+
+
+def test_it_is_told_each_frame_and_g_switches_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[bool, str]] = []
+    told: list[float] = []
+    monkeypatch.setattr(Governor, "frame", lambda governor, work_ms: told.append(work_ms))
+
+    def look(view: View, frame: int) -> None:
+        seen.append((view.sim.governor.on, view.notice[0]))
+        assert len(told) == frame + 1 and told[-1] > 0
+
+    watched("0.2 press g\n0.4 press g\n", 0.6, tmp_path, look, governor=True, target_fps=30)
+    assert seen[2] == (True, "")
+    assert seen[13] == (False, "The governor is off: everything as set")
+    assert seen[25] == (True, "The governor holds 30 frames a second")
+
+
+def test_a_budget_by_hand_switches_it_off(tmp_path: Path) -> None:
+    seen: list[tuple[bool, float, str]] = []
+
+    def look(view: View, frame: int) -> None:
+        seen.append((view.sim.governor.on, view.sim.pace.budget_ms, view.notice[0]))
+
+    watched("0.1 press [\n0.3 press [\n", 0.5, tmp_path, look, governor=True, target_fps=1)
+    assert seen[0] == (True, 2.0, "")
+    assert seen[10] == (False, 1.0, "Planning budget 1 ms a tick; the governor is off")
+    assert seen[25] == (False, 0.5, "Planning budget 0.5 ms a tick")
+
+
+def test_a_search_for_capacity_runs_without_it_and_gives_it_back(tmp_path: Path) -> None:
+    seen: list[bool] = []
+    watched("0.1 press c\n0.3 press c\n", 0.5, tmp_path, lambda view, _: seen.append(view.sim.governor.on),
+            governor=True, target_fps=1)  # fmt: skip
+    assert seen[4] and not seen[12] and seen[25]
 
 
 # The end
