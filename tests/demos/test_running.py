@@ -119,13 +119,13 @@ def watched(script: str, seconds: float, tmp_path: Path, look: Callable[[View, i
     """Play with settings of one's own, by the clock."""
     keys = tmp_path / "keys.txt"
     keys.write_text(script, encoding="utf-8")
-    chosen = Settings(model="none", **settings)  # type: ignore[arg-type]  # settings by name
+    chosen = Settings(model="none", **settings)
     run_demo(Options(headless=True, seconds=seconds, keys=keys, paced=False, waves=NOBODY, watch=look), chosen)
 
 
 def test_in_a_window_the_governor_is_on_unless_it_was_set_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    def begins(**options: bool) -> bool:
-        return _prepare(Options(model="none", **options), None)[0].governor
+    def begins(headless: bool = False, capacity: bool = False) -> bool:
+        return _prepare(Options(model="none", headless=headless, capacity=capacity), None)[0].governor
 
     assert begins() and begins(headless=True, capacity=True)
     assert not begins(headless=True), "two such runs are the same"

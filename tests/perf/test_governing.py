@@ -36,13 +36,14 @@ def machine_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     yield perceiving_ms
 
 
-def two_arenas(stack: ExitStack) -> list[Simulation]:
-    return [stack.enter_context(build_arena(20, Settings(model="none"))) for _ in range(2)]
+def two_arenas(stack: ExitStack) -> tuple[Simulation, Simulation]:
+    arenas = [stack.enter_context(build_arena(20, Settings(model="none"))) for _ in range(2)]
+    return arenas[0], arenas[1]
 
 
 def test_it_shows_what_the_governor_changes(machine_of: list[float], tmp_path: Path) -> None:
     with ExitStack() as stack:
-        found = list(governing.phases(*two_arenas(stack), 300))
+        found = list(governing.phases(two_arenas(stack), 300))
     assert [phase.load_ms > 0 for phase in found] == [False, True, False, True]
     for phase in found:
         assert phase.changes_late == 0
@@ -66,7 +67,7 @@ def test_where_agents_do_not_suit_the_machine_it_says_so(
 ) -> None:
     machine_of[0] = perceiving_ms
     with ExitStack() as stack, pytest.raises(SettingsError, match=says):
-        list(governing.phases(*two_arenas(stack), 60))
+        list(governing.phases(two_arenas(stack), 60))
 
 
 @pytest.mark.parametrize("arguments", [["--agents", "0"], ["--seconds", "nan"], ["--seconds", "0"]])
