@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .agents import Spot as Spot
     from .agents import Thing as Thing
     from .check import Report as Report
+    from .dashboard import Dashboard as Dashboard
     from .domain import Domain as Domain
     from .errors import ActionError as ActionError
     from .errors import AgentGone as AgentGone
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .frames import FrameTimes as FrameTimes
     from .frames import run_frames as run_frames
     from .gateway.policy import GatewayPolicy as GatewayPolicy
+    from .observing import Observer as Observer
     from .plans import Plan as Plan
     from .plans import Source as Source
     from .settings import Settings as Settings
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from .situation import Situation as Situation
     from .statistics import Statistics as Statistics
     from .steps import Status as Status
+    from .trace import Trace as Trace
     from .views import Rows as Rows
     from .vocabulary import quoted as quoted
 
@@ -39,10 +42,11 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Agent": "agents", "Spot": "agents", "Thing": "agents",
-    "Report": "check", "Domain": "domain",
+    "Report": "check", "Dashboard": "dashboard", "Domain": "domain",
     "ActionError": "errors", "AgentGone": "errors", "AstraSimError": "errors", "DomainError": "errors",
     "PlanRejected": "errors", "SettingsError": "errors", "TransitionError": "errors", "WorldError": "errors",
     "FrameTimes": "frames", "run_frames": "frames", "GatewayPolicy": "gateway.policy",
+    "Observer": "observing", "Trace": "trace",
     "Plan": "plans", "Source": "plans", "Settings": "settings", "Simulation": "simulation",
     "Situation": "situation", "Statistics": "statistics", "Status": "steps", "Rows": "views", "quoted": "vocabulary",
 }  # fmt: skip

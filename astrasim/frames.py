@@ -16,6 +16,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,12 +60,21 @@ class FrameTimes:
         return len(self.work_ms) >= MIN_FRAMES and self.percentiles().p99 <= PERIOD_MS
 
 
+class Frame(NamedTuple):
+    """What one frame was: how long its work took, whether it was missed, and how long there is until the next."""
+
+    work_ms: float
+    missed: bool
+    spare_s: float
+
+
 def run_frames(
-    work: Callable[[int], object], frames: int | None, *, after: Callable[[float], object] | None = None
+    work: Callable[[int], object], frames: int | None, after: Callable[[Frame], object] | None = None
 ) -> FrameTimes:
     """Call ``work(frame)`` at 60 Hz for so many frames (None: for ever), or until it returns False, and measure it.
 
-    ``after`` is told what each frame's work took, in milliseconds, when it is done: ``after=sim.governor.frame``.
+    Args:
+        after: called after each frame's work, and no part of it. Beyond ``spare_s`` it makes the next frame late.
     """
     work_ms = array("d")
     missed = 0
@@ -80,7 +90,8 @@ def run_frames(
             missed += late > PERIOD_S
             scheduled += PERIOD_S * max(1, int(np.ceil(late / PERIOD_S)))
             if after is not None:
-                after(work_ms[-1])
+                after(Frame(work_ms[-1], late > PERIOD_S, scheduled - end))
+                end = time.perf_counter()
             if scheduled - end > _QUIET_S:
                 gc.collect(0)
             if more is False:

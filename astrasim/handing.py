@@ -44,6 +44,8 @@ class HandOut:
         self._plan: NDArray[np.int32] = np.zeros(MAX_BATCH, np.int32)
         self._batch = 0
         self._cursor = 0
+        self.handed: list[tuple[int, int]] | None = None
+        """The (entry, plan) that were handed out to the last agent; None: nobody wants to know."""
 
     def add(self, entry: int, plan: int) -> None:
         """The plan for this cache entry came."""
@@ -68,6 +70,9 @@ class HandOut:
             )  # fmt: skip
             budget.spend("hand out")
             if first == 0:
+                if self.handed is not None:
+                    done = slice(self._batch)
+                    self.handed += zip(self._entry[done].tolist(), self._plan[done].tolist(), strict=True)
                 self._cache.handed_out(self._entry[: self._batch])
                 self._entry[: self._batch] = -1
                 self._batch = 0

@@ -71,6 +71,11 @@ class World:
         """Whether it is esper's current one."""
         return self.name == esper.current_world
 
+    def all_processors(self) -> list[esper.Processor]:
+        """Those of the game as well, in order."""
+        with inside(self.name):
+            return esper._processors
+
     @contextmanager
     def open(self) -> Iterator[None]:
         """Make it the current one for a while.

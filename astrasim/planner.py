@@ -27,7 +27,7 @@ from .kernels.columns import COUNTERS, WAIT_PLAN, Agents, Things
 from .plans import Origin, PlanStore
 from .reader import Steps
 from .recalling import Recalling
-from .requests import Request, RequestState
+from .requests import Change, Request, RequestState
 from .scopes import Scopes
 from .serving import Serving
 from .statistics import RequestCounts, Window
@@ -107,6 +107,7 @@ class Planner:
             compiled, self.cache, self.plans, self._handing, self._declare, self._fit, settings.shadow_share,
             settings.seed,
         )  # fmt: skip
+        self._changes: list[Change] | None = None
         self._next_id = 1
         self.clock: Callable[[], float] = monotonic
         self._declared: set[int] = set()
@@ -167,7 +168,8 @@ class Planner:
             if request is None:
                 self.counts.late += 1
             elif isinstance(message, Failure):
-                self._end(request, RequestState.REJECTED if message.rejected else RequestState.FAILED, turn.now_ms)
+                state = RequestState.REJECTED if message.rejected else RequestState.FAILED
+                self._end(request, state, message.reason, turn.now_ms)
                 self.counts.reasons[message.reason] += 1
                 self._keep_raw(request, f"{message.detail} ({message.reason})")
                 # Each reason is said once, and counted from then on.
@@ -182,7 +184,7 @@ class Planner:
             self.recalling.run(turn, self.budget)
 
     def _store(self, request: Request, answer: Answer, now_ms: int) -> None:
-        request.move(RequestState.ANSWERED)
+        self._move(request, RequestState.ANSWERED)
         # By the clock on the wall: the simulation's own stands still within a tick and is late when frames are missed.
         self.latency_ms.add((perf_counter() - request.asked_at) * 1000)
         self.counts.use(answer.usage)
@@ -192,7 +194,7 @@ class Planner:
         self.cache.answered(request.entry, plan, now_ms)
         self._handing.add(request.entry, plan)
         self._keep_raw(request, answer.raw)
-        request.move(RequestState.STORED)
+        self._move(request, RequestState.STORED, plan=plan)
         self.counts.answered += 1
 
     def _keep_raw(self, request: Request, text: str) -> None:
@@ -201,8 +203,16 @@ class Planner:
         if len(self.raw) > MAX_RAW:
             del self.raw[next(iter(self.raw))]
 
-    def _end(self, request: Request, state: RequestState, now_ms: int) -> None:
+    def _move(self, request: Request, state: RequestState, reason: str = "", plan: int = -1) -> None:
         request.move(state)
+        self._note(request, reason, plan)
+
+    def _note(self, request: Request, reason: str = "", plan: int = -1) -> None:
+        if self._changes is not None:
+            self._changes.append(Change(perf_counter(), request, request.state, reason, plan))
+
+    def _end(self, request: Request, state: RequestState, reason: str, now_ms: int) -> None:
+        self._move(request, state, reason)
         retry_s = 0.0 if state is RequestState.CANCELLED else self._settings.retry_after_s
         self.cache.unanswered(request.entry, now_ms + int(retry_s * 1000))
         if state is RequestState.REJECTED:
@@ -284,7 +294,7 @@ class Planner:
         del self.requests[request.id]
         self.gateway.cancel(request.id)
         self.admission.gave_up(request.id)
-        self._end(request, state, now_ms)
+        self._end(request, state, reason, now_ms)
         self.counts.reasons[reason] += 1
 
     def _ask(self, entry: int, options: Sequence[tuple[int, int]]) -> bool:
@@ -297,11 +307,12 @@ class Planner:
         )  # fmt: skip
         self._next_id += 1
         self._declare(request.scope_id)
+        self._note(request)
         if not self.gateway.ask(request.id, request.scope_id, request.key, deadline_s, options):
-            request.move(RequestState.CANCELLED)
+            self._move(request, RequestState.CANCELLED, "refused")
             self.counts.refused += 1
             return False
-        request.move(RequestState.SENT)
+        self._move(request, RequestState.SENT)
         self.requests[request.id] = request
         self.cache.sent(entry)
         self.counts.sent += 1
@@ -328,7 +339,7 @@ class Planner:
             if self.gateway is not None:
                 self.gateway.cancel(request.id)
             self.admission.gave_up(request.id)
-            self._end(request, RequestState.CANCELLED, int(now_s * 1000))
+            self._end(request, RequestState.CANCELLED, "model taken away", int(now_s * 1000))
         self.requests.clear()
 
     def reset_counts(self) -> None:
@@ -342,6 +353,28 @@ class Planner:
         self.planning_cpu_ms.clear()
         self.recalling.reset_counts()
         self.overruns = 0
+
+    # Observers
+
+    def listen(self, on: bool) -> None:
+        """Write down from now on what becomes of requests and which plans are handed out, or no more."""
+        if on != (self._changes is not None):
+            self._changes = [] if on else None
+            self._handing.handed = [] if on else None
+
+    def read_changes(self) -> list[Change]:
+        """What became of requests since this was called last, while it listens."""
+        changes = list(self._changes or ())
+        if changes:
+            self._changes = []
+        return changes
+
+    def read_handed(self) -> list[tuple[int, int]]:
+        """The (entry, plan) that were handed out to the last agent since this was called last, while it listens."""
+        handed = list(self._handing.handed or ())
+        if handed:
+            self._handing.handed = []
+        return handed
 
     # Plans to agents
 

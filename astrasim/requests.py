@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from .errors import TransitionError
 
@@ -68,3 +69,13 @@ class Request:
                 f"request {self.id} cannot go from {self.state.name} to {to.name}; from {self.state.name}: {allowed}"
             )
         self.state = to
+
+
+class Change(NamedTuple):
+    """A request came to ``state`` at ``at_s`` of ``perf_counter``. ``plan``: the number of what was STORED, else -1."""
+
+    at_s: float
+    request: Request
+    state: RequestState
+    reason: str
+    plan: int

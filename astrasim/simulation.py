@@ -30,6 +30,7 @@ from .kernels.sharing import SHARED_FROM, has_second_core
 from .membership import World
 from .model_choice import choose_model
 from .movement import Integrate, Movement
+from .observing import Observation, Observer
 from .obstacles import Obstacles, obstacle_grid
 from .pace import Pace
 from .planner import Planner
@@ -109,6 +110,7 @@ class Simulation:
         self.agents.tick_s = self.settings.tick_s
         gateway = self._gateway()
         self.planner = Planner(self.compiled, self.settings, self.pace, gateway)
+        self.observation = Observation(self, self._world.all_processors)
         for role in self.compiled.roles.values():
             for kind in role.kinds:
                 self._scope(kind, role.name, "")
@@ -287,6 +289,8 @@ class Simulation:
         self._in_tick = True
         self.ticks += 1
         self.governor.begin_tick(self.ticks)
+        if self.observation:
+            self.observation.begin_tick()
         # A float whatever the game wrote: numba would compile kernels anew for another type.
         self.time += float(dt)
         if dt > 0:
@@ -300,13 +304,14 @@ class Simulation:
         self.governor.end_tick(took_ms)
 
     def close(self) -> None:
-        """End the gateway process, take the processors and all agents and things out of the world. Twice does no harm.
+        """End the gateway process, close observers, take all that is ours out of the world. Twice does no harm.
 
         Figures, and the last values in ``sim.agents``, can still be read.
         """
         self.planner.forget_requests(self.time)
         if self.planner.gateway is not None:
             self.planner.gateway.close()
+        self.observation.close()
         self._population.end()
         self._world.leave()
 
@@ -357,6 +362,17 @@ class Simulation:
         from .why import explain
 
         return explain(self, agent)
+
+    def observe(self, observer: Observer) -> None:
+        """Tell ``observer`` after each tick what happened in it, until :meth:`unobserve` or :meth:`close`.
+
+        One that raises is switched off and logged, and the game goes on; in strict mode ``tick`` raises it.
+        """
+        self.observation.add(observer)
+
+    def unobserve(self, observer: Observer) -> None:
+        """Tell it no more, and close it; one that does not observe is left alone."""
+        self.observation.remove(observer)
 
     def stats(self) -> Statistics:
         """All figures since the beginning, or since ``reset_stats``."""

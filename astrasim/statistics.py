@@ -37,6 +37,11 @@ class Window:
     def clear(self) -> None:
         self.count = 0
 
+    @property
+    def last(self) -> float:
+        """The value added last; 0.0 if there is none."""
+        return float(self._values[(self.count - 1) % len(self._values)]) if self.count else 0.0
+
     def percentiles(self) -> Percentiles:
         values = self._values[: min(self.count, len(self._values))]
         if not len(values):

@@ -19,5 +19,7 @@ class Planning(esper.Processor):
         sim, agents = self._sim, self._sim.agents
         before = agents.state[: agents.count].copy() if sim.settings.strict else None
         sim.planner.run(sim.columns(), sim.thing_columns(), agents.count, sim.time)
+        if sim.observation:
+            sim.observation.planned()
         if before is not None:
             check_transitions(before, agents.state[: agents.count])
