@@ -39,6 +39,13 @@ def stress(
         str, typer.Option(help="none; window; or dummy: drawn as for a window, but shown nowhere.")
     ] = "none",
     profile: Annotated[bool, typer.Option("--profile", help="Time each part of the frame.")] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(callback=new_file, help="Trace ticks, requests and plans to this .json, for ui.perfetto.dev."),
+    ] = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Show how it does meanwhile; a line now and then without a terminal.")
+    ] = False,
     find: Annotated[
         bool, typer.Option("--find", help="Search for the most agents at 60 FPS, beginning at --agents.")
     ] = False,
@@ -57,6 +64,8 @@ def stress(
             "--faults makes the stub fail, draws nothing and has controls of its own: leave out --find, --control, "
             "--profile, --draw and --model"
         )
+    if (trace is not None or dashboard) and (find or faults is not None):
+        raise typer.BadParameter("--trace and --dashboard are for one run: leave out --find and --faults")
     if find and control:
         raise typer.BadParameter("--control is for one run: leave out --find")
     if (picture is not None or runs > 1) and not find:
@@ -81,7 +90,9 @@ def stress(
         with err.status("starting", refresh_per_second=2) as status:
             figures = load("perf", "finding").find(run, runs, told=_both(status))
     else:
-        figures = perf.measure(run, tell)
+        figures = perf.measure(run, tell, trace, err if dashboard else None)
+        if trace is not None:
+            tell(f"the trace: {trace}; https://ui.perfetto.dev opens it")
         if control:
             figures["control"] = perf.measure(run.control(), tell)
     report = load("perf", "report")

@@ -19,8 +19,6 @@ from .records import Part, PlanRecord, RequestRecord, StepRecord, TickRecord
 from .requests import Change, RequestState
 
 if TYPE_CHECKING:
-    import esper
-
     from .agents import Agent
     from .simulation import Simulation
 
@@ -60,14 +58,14 @@ class Observation:
     """The observers of one simulation, and what is written down for them in a tick. False where nobody observes.
 
     Args:
-        processors: gives the processors of the simulation's world, in order.
+        processors: gives the (esper) processors of the simulation's world, in order.
     """
 
-    def __init__(self, sim: Simulation, processors: Callable[[], list[esper.Processor]]) -> None:
+    def __init__(self, sim: Simulation, processors: Callable[[], Sequence[Any]]) -> None:
         self._sim, self._processors = sim, processors
         self._observers: list[tuple[Observer, Following]] = []
-        self._order: list[esper.Processor] = []
-        self._own: list[Any] = []
+        self._order: list[Any] = []
+        self._timed: list[tuple[Callable[..., None], Any]] = []
         self._parts: list[Part] = []
         self._start_s = 0.0
         self._requests: list[RequestRecord] = []
@@ -146,11 +144,12 @@ class Observation:
             return
         self._stop_timing()
         self._order = list(self._processors())
-        self._own = [processor.__dict__.get("process") for processor in self._order]
         for processor in self._order:
-            processor.process = self._timed(processor)  # type: ignore[method-assign]  # of this one object
+            own, timed = processor.__dict__.get("process"), self._time(processor)
+            self._timed.append((timed, own))
+            processor.process = timed  # of this one object
 
-    def _timed(self, processor: esper.Processor) -> Callable[..., None]:
+    def _time(self, processor: Any) -> Callable[..., None]:
         name, process = type(processor).__name__, processor.process
 
         def run(*arguments: Any, **options: Any) -> None:
@@ -167,12 +166,14 @@ class Observation:
         return run
 
     def _stop_timing(self) -> None:
-        for processor, own in zip(self._order, self._own, strict=True):
+        for processor, (timed, own) in zip(self._order, self._timed, strict=True):
+            if processor.__dict__.get("process") is not timed:
+                continue  # somebody put another in its place meanwhile
             if own is None:
                 del processor.process
             else:
-                processor.process = own  # type: ignore[method-assign]  # the game's own, of this one object
-        self._order, self._own = [], []
+                processor.process = own  # which the game gave this one object
+        self._order, self._timed = [], []
 
     # Records
 

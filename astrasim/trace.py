@@ -38,6 +38,8 @@ FIRST_THREAD = 2
 CHUNK_S = 0.25
 """What is not on its way to the disk yet is lost if the game is killed."""
 MAX_WAITING = 64
+NAMED = 4
+"""Of those who take a plan so many are named."""
 MAX_BYTES = 1 << 29
 """A file that large is ended: Perfetto can hardly open more, and a game may run for days."""
 
@@ -126,7 +128,7 @@ class Trace(Observer):
 
     def plan(self, plan: PlanRecord) -> None:
         if plan.request is not None:
-            first = ", ".join(map(repr, plan.first))
+            first = ", ".join(map(repr, plan.first[:NAMED]))
             self._end_request(plan.request, plan.at_s, {"state": "stored", "agents": plan.agents, "first": first})
 
     def step(self, step: StepRecord) -> None:

@@ -1,4 +1,4 @@
-"""What each part of a tick costs, timed from outside."""
+"""What each part of a tick costs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import esper
 import numpy as np
 
-from astrasim import Simulation
+from astrasim import Observer, Simulation
 from astrasim.membership import inside
+from astrasim.records import TickRecord
 from astrasim.systems import Action, Move, Perception, Planning, Situations
 
 from .arena import Referee
@@ -25,20 +26,21 @@ PARTS: dict[str, tuple[type[esper.Processor], ...]] = {
 GRID_TICKS = 120
 
 
-class Profile:
-    """Times the systems of one simulation from when it is made; two readings of a clock each.
+class Profile(Observer):
+    """Notes how long the systems of each tick took, while it observes.
 
     ``timed(name, work)`` times something else as well, drawing for example.
     """
 
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
-        self._ms: dict[str, array[float]] = {}
-        with inside(sim.world):
-            found = [(name, esper.get_processor(each)) for name, part in PARTS.items() for each in part]
-        self._processors = {name: processor for name, processor in found if processor is not None}
-        for name, processor in self._processors.items():
-            processor.process = self.timed(name, processor.process)  # type: ignore[method-assign]  # of this one object
+        self._ms: dict[str, array[float]] = {name: array("d") for name in PARTS}
+        self._part_of = {each.__name__: name for name, part in PARTS.items() for each in part}
+
+    def tick(self, tick: TickRecord) -> None:
+        for name, start_s, end_s in tick.parts:
+            if name in self._part_of:
+                self._ms[self._part_of[name]].append((end_s - start_s) * 1000)
 
     def timed(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         """``work``, with the time that each call takes put down under ``name``."""
@@ -60,7 +62,8 @@ class Profile:
         takes is seen in looks when it is nobody's turn; ``perceive`` is perception with the p50 of that taken off.
         """
         kept = {name: np.array(ms[-frames:]) for name, ms in self._ms.items()}
-        perception = self._processors["perceive"]
+        with inside(self._sim.world):
+            perception = esper.get_processor(Perception)
         assert isinstance(perception, Perception)
         grid = self.timed("grid", perception.look)
         if self._sim.agents.count:

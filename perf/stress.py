@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from astrasim import Settings, SettingsError, Simulation
+from astrasim import Dashboard, Settings, SettingsError, Simulation, Trace
 from astrasim.figures import measured, memory_bytes
-from astrasim.frames import PERIOD_MS, FrameTimes, run_frames
+from astrasim.frames import PERIOD_MS, Frame, FrameTimes, run_frames
 from astrasim.gateway import Gateway, GatewayState
 from astrasim.systems.ages import percept_age
 from astrasim.warmup import warm_up
@@ -22,6 +23,8 @@ from .herd import build_herd
 from .profile import Profile
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from .screen import Screen
 
 WORKLOADS: dict[str, Callable[[int, Settings], Simulation]] = {"arena": build_arena, "herd": build_herd}
@@ -63,8 +66,15 @@ class Run:
         return replace(self, model="none", rate=0.0)
 
 
-def measure(run: Run, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+def measure(
+    run: Run, progress: Callable[[str], None] = lambda _: None, trace: Path | None = None,
+    console: Console | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Run it and return the figures as one JSON-able object (DESIGN lists the fields).
+
+    Args:
+        trace: write a trace of the measured frames to this file.
+        console: show a dashboard there meanwhile.
 
     Raises:
         SettingsError: for a model or a display that is not there.
@@ -79,8 +89,9 @@ def measure(run: Run, progress: Callable[[str], None] = lambda _: None) -> dict[
             screen = None if surface is None else _screen(surface, sim)
             draw = screen.draw if screen else None
             profile = Profile(sim) if run.profile else None
-            if profile and draw:
-                draw = profile.timed("draw", draw)
+            if profile:
+                sim.observe(profile)
+                draw = profile.timed("draw", draw) if draw else None
 
             def work(_: int) -> None:
                 sim.tick()
@@ -90,12 +101,29 @@ def measure(run: Run, progress: Callable[[str], None] = lambda _: None) -> dict[
             run_frames(work, WARM_UP_FRAMES)
             sim.reset_stats()
             progress(f"{run.agents:,} agents, model {run.model}: {run.frames} frames ({run.frames / 60:.0f} s)")
-            times = run_frames(work, run.frames)
+            with watched(sim, trace, console) as after:
+                times = run_frames(work, run.frames, after)
             figures = _figures(run, sim, times, memory_before)
             figures["driver"] = screen.driver if screen else None
             if profile:
                 figures["profile"] = profile.figures(run.frames)
             return figures | {"percept_age": percept_age(sim)}  # last: the arena goes on for some ticks
+
+
+@contextlib.contextmanager
+def watched(
+    sim: Simulation, trace: Path | None, console: Console | None
+) -> Iterator[Callable[[Frame], object] | None]:
+    """A trace to this file and a dashboard on this console, as long as the context lasts; gives what frames tell."""
+    observer = None if trace is None else Trace(trace)
+    if observer is not None:
+        sim.observe(observer)
+    try:
+        with contextlib.nullcontext() if console is None else Dashboard(sim, console) as dashboard:
+            yield dashboard and dashboard.frame
+    finally:
+        if observer is not None:
+            sim.unobserve(observer)
 
 
 def _screen(surface: Any, sim: Simulation) -> Screen:

@@ -46,7 +46,7 @@ def test_it_says_how_the_game_does(sim: Simulation, stand_in: Any, monkeypatch: 
             board.frame(Frame(5.0 + number / 10, number == 7, 1.0))
     last = said(console).rpartition("meadow")[2]
     for words in [
-        "5 agents", "p50 5.95, p95 6.80", "missed 1 of 20", "budget 1000 ms", "1 answered, 0 failed", "in flight",
+        ", 5 agents", "p50 5.95, p95 6.80", "missed 1 of 20", "budget 1000 ms", "1 answered, 0 failed", "in flight",
         "LLM ", "cache ", "heuristic ", "gateway     a stand-in", "oh [red]no[/red] (1 times)",
     ]:  # fmt: skip
         assert words in last, last

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -31,9 +33,9 @@ for module in sys.argv[1:]:
 """
 
 
-def block(marker: str) -> str:
-    found = re.search(rf"<!-- {marker} -->\n```\w+\n(.*?)```", README, re.DOTALL)
-    assert found, f"README has no code block marked {marker}"
+def block(marker: str, text: str = README) -> str:
+    found = re.search(rf"<!-- {marker} -->\n```\w+\n(.*?)```", text, re.DOTALL)
+    assert found, f"there is no code block marked {marker}"
     return found.group(1)
 
 
@@ -51,6 +53,12 @@ def test_the_forty_line_game_runs_as_written(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "600 frames in" in done.stdout
     assert "source: " in done.stdout
+
+
+@pytest.mark.parametrize("marker", ["dashboard", "observer"])
+def test_the_code_that_looks_into_a_game_runs_as_written(marker: str) -> None:
+    guide = (ROOT / "docs" / "budget.md").read_text(encoding="utf-8")
+    exec(compile(block(marker, guide), marker, "exec"), {"__name__": marker})
 
 
 def test_every_module_that_the_readme_runs_exists() -> None:

@@ -42,6 +42,22 @@ def test_plans_of_the_stub_arrive_and_are_used(tmp_path: Path) -> None:
     assert figures["control"]["agent_ticks"]["heuristic"] == 1
 
 
+def test_a_run_can_be_traced_and_watched(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.json"
+    run = "--agents", "200", "--frames", "320", "--rate", "40", "--dashboard", "--trace", str(trace)
+    command = [sys.executable, "-c", "from astrasim.cli import run; run()", "stress", *run]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert "200 agents: frame p50" in done.stderr and "gateway: " in done.stderr, "no terminal: a line after 5 s"
+    events = json.loads(trace.read_text(encoding="utf-8"))
+    slices = [event for event in events if event["ph"] == "X"]
+    assert sum(event["name"] == "tick" for event in slices) == 320, "the measured frames, without the warm-up"
+    assert {event["name"] for event in slices} >= {"Perception", "Planning", "Referee"}
+    stored = {e["id"] for e in events if e["ph"] == "e" and e.get("args", {}).get("state") == "stored"}
+    arrived = {event["bind_id"] for event in events if event.get("flow_in")}
+    assert stored & arrived, "some plan can be followed from its request to an agent"
+
+
 def test_nobody_at_all_is_a_run_too(command: Command, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     code, _ = command("stress", "--agents", "0", "--frames", "30", "--model", "none", "--json", str(out))
@@ -59,6 +75,8 @@ def test_nobody_at_all_is_a_run_too(command: Command, tmp_path: Path) -> None:
         (["--faults", "flood"], "no fault 'flood'; there are: all, refused"),
         (["--faults", "all", "--find"], "leave out --find"),
         (["--quick"], "add --faults all"),
+        (["--trace", "t.json", "--find"], "leave out --find"),
+        (["--trace", "/no/such/folder/t.json"], "no folder"),
         (["--json", "/no/such/folder/out.json"], "no folder"),
     ],
 )
