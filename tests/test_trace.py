@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from astrasim import Domain, Simulation, Trace, trace
+from astrasim.gateway import Failure
 
 Simulate = Callable[..., Simulation]
 Events = list[dict[str, Any]]
@@ -153,6 +154,9 @@ def test_whatever_becomes_of_requests_and_agents_the_file_is_whole(
         if (unit := units[turn % 12]).alive:
             unit.mood = sim.rng.integers(0, 3)
             sim.order(unit, f"order {sim.rng.integers(0, 40)}")
+        if turn % 5 == 4 and stand_in.asked:
+            number, _ = stand_in.asked.popitem()
+            stand_in._results.append(Failure(number, 'said "no"', "", False))
         for number in list(stand_in.asked)[:: 2 if turn % 3 else 9]:
             stand_in.answer(sim, number, "go south 1\ngo north 0.2")
         if turn == 70:
@@ -164,7 +168,7 @@ def test_whatever_becomes_of_requests_and_agents_the_file_is_whole(
     sim.unobserve(observer)
     events = read(path)
     states = {e["args"]["state"] for e in events if e["ph"] == "e" and e["name"] == "request"}
-    assert states >= {"stored", "cancelled", "expired"}
+    assert states >= {"stored", "cancelled", "failed"}
     assert observer.path == path and len(begun(events, "tick")) == 190
     sim.tick()
     assert len(read(path)) == len(events), "it is told no more"
