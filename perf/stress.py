@@ -120,7 +120,7 @@ def watched(
         sim.observe(observer)
     try:
         with contextlib.nullcontext() if console is None else Dashboard(sim, console) as dashboard:
-            yield dashboard and dashboard.frame
+            yield None if dashboard is None else dashboard.frame
     finally:
         if observer is not None:
             sim.unobserve(observer)
