@@ -17,6 +17,7 @@ from rich.text import Text
 from . import __version__
 from .cli_cache import app as cache_app
 from .cli_stress import stress
+from .cli_tune import tune
 from .errors import AstraSimError
 from .terminal import JsonFile, err, load, new_file, out, tell
 
@@ -150,6 +151,7 @@ def _findings(title: str, findings: Iterable[Finding]) -> None:
 model_app = typer.Typer(no_args_is_help=True, help="The embedded model: a small one that needs no server.")
 app.add_typer(model_app, name="model")
 app.add_typer(cache_app, name="cache")
+app.command()(tune)
 
 
 @model_app.command("install")

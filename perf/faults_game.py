@@ -28,7 +28,8 @@ from astrasim.warmup import warm_up
 
 from . import processes
 from .legality import Legality
-from .stress import WARM_UP_FRAMES, WORKLOADS, wait_for_gateway
+from .stress import WARM_UP_FRAMES, wait_for_gateway
+from .workloads import build
 
 UNSAVED, SILENT = "not being saved", "no sign of life"
 """What a gateway says whose cache file cannot be written, and one that stands still."""
@@ -160,7 +161,7 @@ def main() -> None:
         cache_file=Path(options.cache_file), **options.settings,
     )  # fmt: skip
     warm_up()
-    with WORKLOADS[options.workload](options.agents, settings) as sim:
+    with build(options.workload, options.agents, settings) as sim:
         wait_for_gateway(sim, lambda _: None)
         run_frames(lambda _: sim.tick(), WARM_UP_FRAMES)
         play = _Play(sim)

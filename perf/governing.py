@@ -105,7 +105,7 @@ def play(sim: Simulation, frames: int, load_ms: float) -> FrameTimes:
         while time.perf_counter() < busy_until:
             pass
 
-    return run_frames(work, frames, after=sim.governor.frame)
+    return run_frames(work, frames, after=lambda done: sim.governor.frame(done.work_ms))
 
 
 def usual_ms(sim: Simulation) -> float:

@@ -18,16 +18,15 @@ from astrasim.gateway import Gateway, GatewayState
 from astrasim.systems.ages import percept_age
 from astrasim.warmup import warm_up
 
-from .arena import build_arena
-from .herd import build_herd
+from .plan_ages import PlanAges
 from .profile import Profile
+from .workloads import build, check_workload
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from .screen import Screen
 
-WORKLOADS: dict[str, Callable[[int, Settings], Simulation]] = {"arena": build_arena, "herd": build_herd}
 WARM_UP_FRAMES = 120
 READY_S = 30.0
 DRAWS = ("none", "dummy", "window")
@@ -37,8 +36,9 @@ SIZE = (1280, 720)
 
 @dataclass(frozen=True)
 class Run:
-    """What to measure. ``frames`` are counted after the warm-up.
+    """What to measure. ``frames`` are counted after ``warm_up`` frames.
 
+    ``workload``: of ours, or a game's ``module:factory`` (``perf/workloads.py``).
     ``draw``: "window" draws everybody and flips; "dummy" too, with a driver that shows nothing, so its flips are free.
     ``profile``: time each part of the tick.
     """
@@ -54,10 +54,10 @@ class Run:
     workload: str = "arena"
     draw: str = "none"
     profile: bool = False
+    warm_up: int = WARM_UP_FRAMES
 
     def __post_init__(self) -> None:
-        if self.workload not in WORKLOADS:
-            raise SettingsError(f"no workload {self.workload!r}; there are: {', '.join(WORKLOADS)}")
+        check_workload(self.workload)
         if self.draw not in DRAWS:
             raise SettingsError(f"cannot draw {self.draw!r}; there are: {', '.join(DRAWS)}")
 
@@ -77,14 +77,14 @@ def measure(
         console: show a dashboard there meanwhile.
 
     Raises:
-        SettingsError: for a model or a display that is not there.
+        SettingsError: for a model or a display that is not there, or a game that cannot be built.
         WindowClosed: (``perf/screen.py``) if somebody closes the window.
     """
     with open_model(run) as settings, _surface(run) as surface:
         warm_up()
         memory_before = memory_bytes()
         progress(f"{run.agents:,} agents, model {run.model}: building the {run.workload}")
-        with WORKLOADS[run.workload](run.agents, settings) as sim:
+        with build(run.workload, run.agents, settings) as sim:
             wait_for_gateway(sim, progress)
             screen = None if surface is None else _screen(surface, sim)
             draw = screen.draw if screen else None
@@ -93,17 +93,22 @@ def measure(
                 sim.observe(profile)
                 draw = profile.timed("draw", draw) if draw else None
 
-            def work(_: int) -> None:
+            ages = PlanAges(sim)
+
+            def work(frame: int) -> None:
                 sim.tick()
+                ages.look(frame)
                 if draw is not None:
                     draw()
 
-            run_frames(work, WARM_UP_FRAMES)
+            run_frames(work, run.warm_up)
             sim.reset_stats()
+            ages.reset()
             progress(f"{run.agents:,} agents, model {run.model}: {run.frames} frames ({run.frames / 60:.0f} s)")
             with watched(sim, trace, console) as after:
                 times = run_frames(work, run.frames, after)
             figures = _figures(run, sim, times, memory_before)
+            figures["plans"] |= ages.figures()
             figures["driver"] = screen.driver if screen else None
             if profile:
                 figures["profile"] = profile.figures(run.frames)
@@ -143,11 +148,14 @@ def _surface(run: Run) -> contextlib.AbstractContextManager[Any]:
 
 @contextlib.contextmanager
 def open_model(run: Run) -> Iterator[Settings]:
-    """The settings of a run; the stub, if that is its model, serves as long as the context lasts."""
+    """The settings of a run; the stub, if that is its model, serves as long as the context lasts.
+
+    Without a cache file: what an earlier run saved would change this one's figures, and this one's plans the game.
+    """
     def settings(**model: Any) -> Settings:
         return Settings(
             budget_ms=run.budget_ms, every=run.every, seed=run.seed, capacity=max(1, run.agents),
-            requests_per_second=run.rate, governor=False, **model,
+            requests_per_second=run.rate, governor=False, cache_file=None, **model,
         )  # fmt: skip
 
     if run.model == "stub":
@@ -188,7 +196,7 @@ def _figures(run: Run, sim: Simulation, times: FrameTimes, memory_before: int) -
             "rate": run.rate,
             "latency_ms": list(run.latency_ms) if run.model == "stub" else None,
             "size": None if run.draw == "none" else list(SIZE),
-            "warm_up_frames": WARM_UP_FRAMES,
+            "warm_up_frames": run.warm_up,
             "deadline_s": sim.settings.deadline_s,
             "period_ms": round(PERIOD_MS, 2),
         },

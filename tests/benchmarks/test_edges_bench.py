@@ -9,7 +9,7 @@ import pytest
 
 from astrasim import Settings, Simulation
 from astrasim.frames import PERIOD_MS, quiet_gc, run_frames
-from astrasim.perf.stress import WORKLOADS
+from astrasim.perf.workloads import WORKLOADS
 
 Build = Callable[[int, Settings], Simulation]
 workloads = pytest.mark.parametrize("build", WORKLOADS.values(), ids=list(WORKLOADS))

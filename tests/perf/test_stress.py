@@ -35,6 +35,7 @@ def test_plans_of_the_stub_arrive_and_are_used(tmp_path: Path) -> None:
     assert figures["requests"]["failed"] == figures["requests"]["rejected"] == 0
     assert figures["plans"]["applied"] > 0
     assert figures["agent_ticks"]["llm"] > 0 and figures["agent_ticks"]["cache"] > 0
+    assert 0 < figures["plans"]["age_s"] < 10
     assert sum(figures["agent_ticks"].values()) == pytest.approx(1, abs=1e-3)
     assert 100 <= figures["latency_ms"]["p50"] <= 2000
     assert figures["control"]["model"] == "none"

@@ -1,0 +1,140 @@
+"""What figures depend on, fitted; and the interval in which the next run's figure will lie.
+
+A surface is a quadratic in the logarithms of the factors (with interactions), fitted by least squares to the logarithm
+of a figure (of a share: its logit). Intervals are Student's, for one further run: a surface's holds the noise, how far
+the surface is from the truth, and the uncertainty of the fit; one of repeated runs needs no surface.
+
+Source: Myers, Montgomery, Anderson-Cook, "Response Surface Methodology"; Hahn and Meeker, "Statistical Intervals".
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from .design import Setting, Space
+
+LEVEL = 0.9
+"""How many of many tries fall inside an interval, if the machine stays as it was. More than four in five, because it
+does not quite."""
+WIDE = 0.3
+"""An interval that reaches further than this from its figure is said to be wide."""
+LEAST = 0.1
+"""No interval reaches less far: some runs one after the other do not show what the next hour brings."""
+_LEAST_SHARE, _LEAST_VALUE = 1e-4, 1e-6
+
+Figures = dict[str, Any]
+
+
+class Interval(NamedTuple):
+    """``value`` is what to expect; the next run lies between ``low`` and ``high``, ends included."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float | None:
+        """How far the ends are from the value, as a share of it; None of 0, or of a count near it."""
+        return None if not self.value or not self.low else max(self.high / self.value - 1, 1 - self.low / self.value)
+
+    def holds(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+class Figure(NamedTuple):
+    """A figure that is predicted. ``read`` gives it, or None where a run has none."""
+
+    words: str
+    form: str
+    read: Callable[[Figures], float | None]
+    is_share: bool = False
+
+
+PREDICTED: dict[str, Figure] = {
+    "frame_p50_ms": Figure("work a frame, median", "{:.2f} ms", lambda f: f["frame_ms"]["p50"]),
+    "frame_p99_ms": Figure("work a frame, p99", "{:.2f} ms", lambda f: f["frame_ms"]["p99"]),
+    "planning_p99_ms": Figure("planning a tick, p99 (CPU time)", "{:.2f} ms", lambda f: f["planning_ms"]["cpu_p99"]),
+    "model_share": Figure(
+        "agent-ticks on a model's plan", "{:.1%}", lambda f: f["agent_ticks"]["llm"] + f["agent_ticks"]["cache"], True
+    ),
+    "plan_age_s": Figure("age of those plans", "{:.2f} s", lambda f: f["plans"]["age_s"]),
+    "requests_per_second": Figure("requests a second", "{:.1f}", lambda f: f["requests"]["per_second"]),
+}
+"""The figures that a recommendation gives an interval for; missed frames are counted, see :func:`missed`."""
+WAIT = Figure("wait for the next plan", "{:.3f} s", lambda f: f["plans"]["wait_s"])
+
+
+class Surface:
+    """A figure over a space, from runs at ``settings``. ``freedom``: runs beyond those that fix its terms; with none,
+    nothing is known of how far it is from the truth."""
+
+    def __init__(self, space: Space, settings: Sequence[Setting], values: Sequence[float], is_share: bool) -> None:
+        self._space, self._is_share = space, is_share
+        places = space.places(settings)
+        # A factor with two levels has no square.
+        self._squares = [q for q in range(places.shape[1]) if len(np.unique(places[:, q].round(6))) > 2]
+        terms, y = self._terms(places), _forward(np.array(values, np.float64), is_share)
+        self._inverse = np.linalg.pinv(terms.T @ terms)
+        self._weights = self._inverse @ terms.T @ y
+        self.freedom = len(y) - int(np.linalg.matrix_rank(terms))
+        residuals = y - terms @ self._weights
+        self.sd = math.sqrt(float(residuals @ residuals) / self.freedom) if self.freedom else math.inf
+        """Of a run around the surface, in the logarithm."""
+
+    def _terms(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        factors = range(places.shape[1])
+        columns = [np.ones(len(places)), *(places[:, q] for q in factors)]
+        columns += [places[:, q] ** 2 for q in self._squares]
+        columns += [places[:, p] * places[:, q] for p, q in itertools.combinations(factors, 2)]
+        return np.array(columns).T
+
+    def at(self, settings: Sequence[Setting], level: float = LEVEL) -> tuple[NDArray[np.float64], ...]:
+        """What to expect, and the least and the most that a run there will give; shape (settings,) each."""
+        terms = self._terms(self._space.places(settings))
+        y = terms @ self._weights
+        reach = _student(self.freedom, level) * self.sd * np.sqrt(1 + ((terms @ self._inverse) * terms).sum(axis=1))
+        return tuple(_backward(each, self._is_share) for each in (y, y - reach, y + reach))
+
+
+def repeated(values: Sequence[float], others: Sequence[Sequence[float]], is_share: bool = False) -> Interval:
+    """The interval of one further run like those that gave ``values``, two at least.
+
+    Args:
+        others: runs of other settings, each repeated; how they differ among themselves counts as well, which is how the
+            machine's drift over the whole sweep gets into an interval from a few runs on end.
+    """
+    groups = [_forward(np.array(group, np.float64), is_share) for group in (values, *others) if len(group)]
+    y = groups[0]
+    freedom = sum(len(group) - 1 for group in groups)
+    sd = math.sqrt(sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / freedom)
+    reach = _student(freedom, LEVEL) * sd * math.sqrt(1 + 1 / len(y))
+    value, low, high = _backward(y.mean() + reach * np.array([0, -1, 1]), is_share).tolist()
+    most = max(high, value * (1 + LEAST))
+    return Interval(value, min(low, value * (1 - LEAST)), min(most, 1.0) if is_share else most)
+
+
+def missed(counts: Sequence[int]) -> Interval:
+    """Missed frames of the next run: no more than the most so far, in n of n + 1 tries whatever they depend on."""
+    return Interval(float(np.median(counts)), 0.0, float(max(counts)))
+
+
+def _student(freedom: int, level: float) -> float:
+    return float(stdtrit(freedom, (1 + level) / 2))
+
+
+def _forward(values: NDArray[np.float64], is_share: bool) -> NDArray[np.float64]:
+    if is_share:
+        shares = np.clip(values, _LEAST_SHARE, 1 - _LEAST_SHARE)
+        return np.asarray(np.log(shares / (1 - shares)))
+    return np.log(np.maximum(values, _LEAST_VALUE))
+
+
+def _backward(y: NDArray[np.float64], is_share: bool) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-y)) if is_share else np.exp(y))

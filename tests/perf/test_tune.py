@@ -1,0 +1,352 @@
+"""`astrasim tune`: the design, the surfaces, what goes on after an end, and the answer, on machines made up for it."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from astrasim import Settings, SettingsError
+from astrasim.cli import app
+from astrasim.figures import machine
+from astrasim.perf import tuning
+from astrasim.perf.choosing import choose
+from astrasim.perf.design import CENTRES, Setting, Space, central_composite
+from astrasim.perf.stress import Run
+from astrasim.perf.surface import LEVEL, Interval, Surface, missed, repeated
+from astrasim.perf.tuning import Question, tune
+
+SPACE = Space(agents=(1000, 16_000), every=(1, 8), budget_ms=(0.25, 4), rate=(5, 100))
+
+
+def made_up(noise: float = 0.05, full_at: float = 20_000) -> Callable[[Run], dict[str, Any]]:
+    """A machine whose frame is full with ``full_at`` agents that look every tick, and whose figures differ from run to
+    run by ``noise``. Budgets above 1 ms bring nothing; a larger interval costs plans."""
+
+    def measured(run: Run) -> dict[str, Any]:
+        chance = random.Random(f"{run}")
+
+        def noisy(value: float) -> float:
+            return value * math.exp(chance.gauss(0, noise))
+
+        p99 = noisy(16.67 * run.agents / full_at / run.every**0.5 + 0.2)
+        asked = 0.0 if run.model == "none" else run.rate * min(1, run.budget_ms)
+        share = noisy(asked / (asked + 40) * run.every**-0.2)
+        return {
+            "agents": run.agents, "frames": run.frames, "missed": int(run.frames * max(0.0, p99 / 16.67 - 1)),
+            "frame_ms": {"p50": p99 / 1.3, "p99": p99}, "planning_ms": {"cpu_p99": noisy(0.5 * run.budget_ms)},
+            "agent_ticks": {"llm": share / 4, "cache": share * 3 / 4, "heuristic": 1 - share},
+            "plans": {"age_s": noisy(2.0) if asked else None, "wait_s": 0.02 / run.budget_ms},
+            "requests": {"per_second": noisy(asked)}, "latency_ms": {"p50": sum(run.latency_ms) / 2},
+            "rss_mb": 200.0, "machine": machine(),
+        }  # fmt: skip
+
+    return measured
+
+
+def _ranges(least: st.SearchStrategy[float], more: st.SearchStrategy[float]) -> st.SearchStrategy[tuple[float, float]]:
+    return st.tuples(least, more).map(lambda each: (each[0], each[0] + each[1]))
+
+
+spaces = st.builds(
+    Space, agents=_ranges(st.integers(1, 3000), st.integers(0, 9000)),
+    every=_ranges(st.integers(1, 8), st.integers(0, 9)),
+    budget_ms=_ranges(st.floats(0.1, 4), st.floats(0, 8)), rate=_ranges(st.floats(1, 50), st.floats(0, 90)),
+)  # fmt: skip
+
+
+@given(spaces, st.integers(0, 9))
+def test_a_design_reaches_all_ends_and_leaves_none(space: Space, seed: int) -> None:
+    design = central_composite(space, seed)
+    for name in Setting._fields:
+        low, high = space.range(name)
+        values = [getattr(at, name) for at in design]
+        assert all(low <= value <= high for value in values)
+        assert not design or (min(values), max(values)) == (low, high)
+    varied = len(space.varied)
+    assert len(design) == (2**varied + (2 * varied if varied > 1 else 0) + CENTRES if varied else 0)
+    assert design == central_composite(space, seed)
+
+
+@given(spaces)
+def test_settings_lie_where_their_place_says(space: Space) -> None:
+    grid = space.grid(3)
+    places = space.places(grid)
+    assert places.shape == (len(grid), len(space.varied))
+    assert np.all(np.abs(places) <= 1 + 1e-9)
+    for at in grid:
+        assert all(space.range(name)[0] <= getattr(at, name) <= space.range(name)[1] for name in Setting._fields)
+
+
+def test_the_order_is_random_and_the_centre_comes_from_beginning_to_end() -> None:
+    design, other = (central_composite(SPACE, seed) for seed in (1, 2))
+    centre = SPACE.setting({})
+    places = [q for q, at in enumerate(design) if at == centre]
+    assert places == [0, 9, 18, 27] and len(design) == 28
+    assert design != other and sorted(design) == sorted(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "given_range"),
+    [("agents", (0, 10)), ("agents", (20, 10)), ("agents", (1.5, 2)), ("every", (1, 61)), ("budget_ms", (0, 1)),
+     ("rate", (-1, 5)), ("rate", (0, 5)), ("budget_ms", (math.nan, 1))],
+)  # fmt: skip
+def test_a_range_that_is_none_is_refused_in_words(name: str, given_range: tuple[float, float]) -> None:
+    fixed: dict[str, Any] = {"agents": (1, 1), "every": (1, 1), "budget_ms": (1, 1), "rate": (1, 1), name: given_range}
+    with pytest.raises(SettingsError, match=f"{name}="):
+        Space(**fixed)
+
+
+def _true(at: Setting, share: bool) -> float:
+    """Inside the family of surfaces."""
+    n, k, b, r = (math.log(each) for each in at)
+    y = -3 + 0.4 * n - 0.2 * k + 0.1 * b + 0.1 * r - 0.05 * k * n + 0.03 * r * r
+    return 1 / (1 + math.exp(-y)) if share else math.exp(y)
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_a_surface_finds_what_a_figure_depends_on(share: bool) -> None:
+    design = central_composite(SPACE, 0)
+    surface = Surface(SPACE, design, [_true(at, share) for at in design], share)
+    elsewhere = [at for at in SPACE.grid(4) if at not in design]
+    expected, low, high = surface.at(elsewhere)
+    np.testing.assert_allclose(expected, [_true(at, share) for at in elsewhere], rtol=1e-6)
+    np.testing.assert_allclose(high, low, rtol=1e-4)
+
+
+def test_as_many_further_runs_lie_in_a_surface_s_interval_as_are_promised() -> None:
+    rng, design, inside = np.random.default_rng(5), central_composite(SPACE, 0), []
+    elsewhere = SPACE.grid(3)[::5]
+    for _ in range(60):
+        noisy = [_true(at, False) * math.exp(rng.normal(0, 0.2)) for at in design]
+        _, low, high = Surface(SPACE, design, noisy, False).at(elsewhere)
+        again = np.array([_true(at, False) * math.exp(rng.normal(0, 0.2)) for at in elsewhere])
+        inside.append(((low <= again) & (again <= high)).mean())
+    assert LEVEL - 0.03 < np.mean(inside) < LEVEL + 0.03
+
+
+def test_as_many_further_runs_lie_in_the_interval_of_repeated_ones() -> None:
+    rng = np.random.default_rng(7)
+    inside = 0
+    for _ in range(2000):
+        values = np.exp(rng.normal(1, 0.3, 5))
+        centre = np.exp(rng.normal(3, 0.3, 4))
+        inside += repeated(values.tolist(), [centre.tolist()]).holds(float(np.exp(rng.normal(1, 0.3))))
+    assert LEVEL - 0.025 < inside / 2000 < LEVEL + 0.025
+
+
+def test_no_interval_pretends_to_know_what_the_next_hour_brings() -> None:
+    assert repeated([2.0, 2.0, 2.0], []) == pytest.approx((2.0, 1.8, 2.2))
+    assert repeated([0.99, 0.99], [], is_share=True).high == 1.0
+    assert missed([0, 3, 1]) == (1.0, 0.0, 3.0)
+    assert Interval(0.0, 0.0, 2.0).width is None
+
+
+def test_the_setting_chosen_has_the_most_agents_on_model_plans_for_the_least(tmp_path: Path) -> None:
+    result = tune(Question(agents=(1000, 40_000)), tmp_path, measured=made_up())
+    at = Setting(**result["recommended"])
+    assert result["keeps"]
+    assert 0.5 <= at.budget_ms <= 2  # more than 1 ms brings nothing
+    assert at.rate == 100 and at.every > 1 and at.agents > 20_000
+    p99 = result["predicted"]["frame_p99_ms"]
+    assert p99["low"] < p99["value"] < p99["high"] <= 20
+    assert 0 < p99["width"] < 0.3
+
+
+def test_where_no_setting_keeps_to_the_frame_that_is_said(tmp_path: Path) -> None:
+    result = tune(Question(agents=(9000, 9000)), tmp_path, measured=made_up(full_at=1000))
+    assert not result["keeps"]
+    assert result["recommended"]["every"] == 8
+
+
+def test_nothing_as_heavy_as_what_was_lost_is_chosen() -> None:
+    design = central_composite(SPACE, 0)
+    surfaces = {
+        "frame_p99_ms": Surface(SPACE, design, [at.agents / 1000 for at in design], False),
+        "model_share": Surface(SPACE, design, [0.5] * len(design), True),
+    }
+    first, _ = choose(SPACE, surfaces, 16.67)
+    second, keeps = choose(SPACE, surfaces, 16.67, [first])
+    assert first.agents > 14_000 and keeps
+    assert second.agents < first.agents or second.budget_ms < first.budget_ms or second.every > first.every
+
+
+def test_without_a_model_the_most_agents_are_sought(tmp_path: Path) -> None:
+    result = tune(Question(model="none", agents=(1000, 10_000)), tmp_path, measured=made_up())
+    assert result["recommended"]["agents"] == 10_000 and result["recommended"]["every"] == 1
+    assert result["recommended"]["rate"] == 0
+    assert "plan_age_s" not in result["predicted"]
+
+
+def test_how_many_agents_there_can_be_is_found_where_it_is_not_given(tmp_path: Path) -> None:
+    result = tune(Question(), tmp_path, find_agents=True, measured=made_up())
+    low, high = result["agents"]
+    assert 16 <= high / low < 17 and 20_000 < high < 60_000  # every 3rd tick, in the centre
+    at = Setting(**result["recommended"])
+    assert abs(math.log(result["find"]["median"] / (19_700 * at.every**0.5))) < 0.2
+
+
+@pytest.mark.parametrize("full_at", [3, 200, 10_000_000])
+def test_a_game_of_any_size_has_its_range(tmp_path: Path, full_at: int) -> None:
+    low, high = tune(Question(), tmp_path, measured=made_up(full_at=full_at))["agents"]
+    assert 1 <= low < high <= max(16, 4 * full_at)
+
+
+def test_a_run_whose_process_dies_costs_one_run(tmp_path: Path) -> None:
+    whole = made_up()
+    told: list[str] = []
+    result = tune(Question(agents=(1000, 9000)), tmp_path, told.append,
+                  measured=lambda run: None if run.agents == 9000 and run.every == 1 else whole(run))  # fmt: skip
+    assert result["keeps"] and sum("died" in line for line in told) == 4
+    with pytest.raises(SettingsError, match="died"):
+        tune(Question(agents=(5, 5)), tmp_path, fresh=True, measured=lambda run: None)
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_a_tuning_that_is_broken_off_goes_on_where_it_was(tmp_path: Path) -> None:
+    question, made, whole = Question(agents=(1000, 9000), seed=3), [], made_up()
+    left = 12
+
+    def measured(run: Run) -> dict[str, Any]:
+        if len(made) == left:
+            raise Stopped
+        made.append(run)
+        return whole(run)
+
+    with pytest.raises(Stopped):
+        tune(question, tmp_path, measured=measured)
+    file = tmp_path / "tune.jsonl"
+    file.write_text(file.read_text()[:-30])  # the program ended in the middle of a line
+    left = 1000
+    result = tune(question, tmp_path, measured=measured)
+    assert made[11] == made[12] and len(made) == len(result["runs"]) + 1
+    again = tune(question, tmp_path, measured=lambda run: pytest.fail("nothing is left to run"))
+    assert again == result == tune(question, tmp_path, fresh=True, measured=whole)
+
+
+def test_another_question_does_not_take_these_runs_for_its_own(tmp_path: Path) -> None:
+    tune(Question(agents=(10, 10), every=(1, 1), budget_ms=(1, 1), rate=(5, 5)), tmp_path, measured=made_up())
+    other = Question(agents=(20, 20), every=(1, 1), budget_ms=(1, 1), rate=(5, 5))
+    with pytest.raises(SettingsError, match=r"another question \(agents \[10, 10\], now \[20, 20\]\).*--fresh"):
+        tune(other, tmp_path, measured=made_up())
+    assert tune(other, tmp_path, fresh=True, measured=made_up())["agents"] == [20, 20]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"workload": "chess"}, "no workload 'chess'; there are: arena, herd; or a game of your own"),
+        ({"frames": 0}, "frames=0"),
+        ({"frame_ms": 20.0}, "frame_ms=20"),
+        ({"latency_ms": (12_000.0, 12_000.0)}, "answers in 12 s, with deadline_s=10"),
+        ({"every": (0, 4)}, "every=0:4"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_the_first_run(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words.replace("(", r"\(")):
+        Question(**wrong)
+
+
+@pytest.fixture
+def on_a_made_up_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+    """Runs ``astrasim tune`` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    whole, real_tune, real_check = made_up(), tuning.tune, tuning.check
+    monkeypatch.setattr(tuning, "tune", lambda *given: real_tune(*given, measured=whole))
+    monkeypatch.setattr(tuning, "check", lambda *given: real_check(*given, measured=whole))
+    return lambda *arguments: CliRunner().invoke(app, ["tune", *arguments])
+
+
+def test_the_command_answers_in_words_and_writes_settings_figures_and_a_picture(
+    on_a_made_up_machine: Callable[..., Any], tmp_path: Path
+) -> None:
+    done = on_a_made_up_machine("--agents", "500", "--latency-s", "1.5", "--frames", "60", "--find-agents")
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    for words in (
+        "500 agents and a model that answers in 1.5 s", "agents keep 60 frames a second", "requests_per_second = ",
+        "agent-ticks on a model's plan", "in four of five tries", "ms of planning a tick:", "after a minute",
+    ):  # fmt: skip
+        assert words in said, words
+    result = json.loads((tmp_path / "tune/tune.json").read_text())
+    assert result["question"]["latency_ms"] == [1500, 1500] and result["question"]["agents"] == [500, 500]
+    assert (tmp_path / "tune/frontier.png").read_bytes().startswith(b"\x89PNG")
+    text = (tmp_path / "tune/astrasim.toml").read_text()
+    assert "# " in text and "±" not in text.splitlines()[-1]
+    (tmp_path / "astrasim.toml").write_text(text)
+    settings = Settings()
+    chosen = result["recommended"]
+    assert (settings.budget_ms, settings.every) == (chosen["budget_ms"], chosen["every"])
+    assert settings.requests_per_second == chosen["rate"]
+
+
+def test_a_check_says_how_many_tries_were_inside(on_a_made_up_machine: Callable[..., Any], tmp_path: Path) -> None:
+    assert on_a_made_up_machine("--agents", "500", "--every", "1", "--budget-ms", "1").exit_code == 0
+    done = on_a_made_up_machine("--check", "5")
+    (made,) = json.loads((tmp_path / "tune/tune.json").read_text())["checks"]
+    assert len(made["runs"]) == 5 and set(made["inside"]) >= {"frame_p99_ms", "model_share", "missed"}
+    assert done.exit_code == (0 if min(made["inside"].values()) >= 4 else 1)
+    assert f"{made['inside']['frame_p99_ms']} of 5" in done.output
+
+
+def test_figures_outside_their_interval_are_told(on_a_made_up_machine: Callable[..., Any], tmp_path: Path) -> None:
+    on_a_made_up_machine("--agents", "500", "--every", "1", "--budget-ms", "1", "--rate", "5")
+    file = tmp_path / "tune/tune.json"
+    result = json.loads(file.read_text())
+    result["predicted"]["frame_p99_ms"] |= {"low": 100.0, "high": 200.0}
+    file.write_text(json.dumps(result))
+    done = on_a_made_up_machine("--check", "2")
+    assert done.exit_code == 1 and "0 of 2" in done.output
+
+
+def test_settings_of_the_user_s_own_are_not_written_over(
+    on_a_made_up_machine: Callable[..., Any], tmp_path: Path
+) -> None:
+    own = tmp_path / "astrasim.toml"
+    own.write_text("budget_ms = 3\n")
+    done = on_a_made_up_machine("--agents", "500", "--out", ".")
+    assert isinstance(done.exception, SettingsError) and "give another folder" in str(done.exception)
+    assert own.read_text() == "budget_ms = 3\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--agents", "many"], "--agents 'many' is not a number, nor LOW:HIGH"),
+        (["--model", "none", "--latency-s", "1"], "--latency-s is the stub's"),
+        (["--find-agents", "--frame-ms", "8"], "leave out --frame-ms"),
+    ],
+)
+def test_wrong_arguments_of_the_command_are_explained(
+    on_a_made_up_machine: Callable[..., Any], arguments: list[str], words: str
+) -> None:
+    done = on_a_made_up_machine(*arguments)
+    assert done.exit_code == 2
+    assert words in " ".join(done.output.replace("│", " ").split())
+
+
+def test_a_check_of_nothing_says_what_to_do_first(on_a_made_up_machine: Callable[..., Any]) -> None:
+    assert "run `astrasim tune` first" in str(on_a_made_up_machine("--check", "5").exception)
+
+
+@pytest.mark.slow
+def test_a_whole_tuning_of_a_game_in_this_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tiny_game.py").write_text("from astrasim.perf.arena import build_arena as make\n")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--agents", "40", "--every", "1", "--budget-ms", "0.5:2", "--rate", "20", "--frames", "30"]
+    done = CliRunner().invoke(app, ["tune", "--game", "tiny_game:make", *arguments])
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "tune/tune.json").read_text())
+    assert result["predicted"]["model_share"]["value"] > 0 and result["predicted"]["plan_age_s"]["value"] > 0
