@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
+from collections.abc import Callable
+
+import numpy as np
 
 from astrasim import Settings
 
+from .choosing import LONGEST_WAIT_S
 from .design import Setting
-from .surface import LEVEL, PREDICTED, WIDE, Figures
+from .surface import LEVEL, PREDICTED, WIDE, Figures, backward, forward
 from .tuning import asked_in
 
 MARK = "# Made by `astrasim tune`."
@@ -16,14 +19,23 @@ MARK = "# Made by `astrasim tune`."
 _WORDS = {name: (figure.words, figure.form) for name, figure in PREDICTED.items()} | {
     "missed": ("frames missed", "{:.0f}")
 }
-_NOISE = 0.05
-"""Changes of a share smaller than this are called nothing."""
+
+_RULE = (
+    "Chosen: as many agents on a model's plan at a time as keep to the frame; of the settings that come within 5% of "
+    "that, the one with the least of interval, budget and requests together."
+)
 
 
 def setting_in(result: Figures) -> str:
     """What is recommended, in a line."""
     at = Setting(**result["recommended"])
     return f"budget_ms = {at.budget_ms:g}, every = {at.every}, requests_per_second = {at.rate:g}"
+
+
+def confirmed(result: Figures) -> list[Figures]:
+    """The figures of the runs of what is recommended."""
+    return [run["figures"] for run in result["runs"]
+            if run["stage"] == "confirm" and run["setting"] == result["recommended"]]  # fmt: skip
 
 
 def headline(result: Figures) -> str:
@@ -47,32 +59,29 @@ def expectations(result: Figures) -> list[tuple[str, str, str, str]]:
         words, form = _WORDS[name]
         value, low, high = (form.format(told[end]) for end in ("value", "low", "high"))
         width = "" if told["width"] is None else f"±{told['width']:.0%}"
-        if told["width"] is not None and told["width"] > WIDE:
-            width += ": wide, for runs of this machine differ so much"
         rows.append((words, value, f"{low} to {high}", width))
     return rows
 
 
 def meaning(result: Figures) -> str:
     """What the intervals are of."""
-    asked, confirmed = asked_in(result), sum(run["stage"] == "confirm" for run in result["runs"])
+    asked = asked_in(result)
+    wide = [_WORDS[name][0] for name, each in result["predicted"].items() if (each["width"] or 0) > WIDE]
     return (
         f"The next run of {2 * asked.frames} frames, begun with nothing remembered, lies in each interval in four of "
-        f"five tries or more (Student's, {LEVEL:.0%}, from {confirmed} runs of this setting and from how the sweep's "
-        "centre differed from itself; missed frames: the most in those runs). On this machine, at times as quiet."
+        f"five tries or more (Student's, {LEVEL:.0%}, from {len(confirmed(result))} runs of this setting and from how "
+        "the sweep's centre differed from itself; missed frames: the most in those runs). On this machine, at times "
+        "as quiet."
+        + (f" Wider than ±{WIDE:.0%}, because its runs differ so much: {', '.join(wide)}." if wide else "")
     )
 
 
 def reasons(result: Figures) -> list[str]:
     """Why these settings, and what limits more."""
     at, asked = Setting(**result["recommended"]), asked_in(result)
-    found = [_limit(result, at)] if asked.model != "none" else []
-    for name, words in (
-        ("budget_ms", "{:g} ms of planning a tick"), ("every", "looking every {:g} ticks"),
-        ("rate", "{:g} requests a second"), ("agents", "{:,.0f} agents"),
-    ):  # fmt: skip
-        if name in result["effects"]:
-            found.append(_effect(result["effects"][name], getattr(at, name), words))
+    found = [_RULE] if result["keeps"] else []
+    found += [_limit(result, at)] if asked.model != "none" else []
+    found += [_effect(result, name, getattr(at, name)) for name in _FACTORS if name in result["effects"]]
     later, share = result["later"], result["predicted"].get("model_share")
     if later is not None and share is not None and share["value"]:
         found.append(
@@ -83,43 +92,60 @@ def reasons(result: Figures) -> list[str]:
 
 
 def _limit(result: Figures, at: Setting) -> str:
-    confirmed = [run["figures"] for run in result["runs"] if run["stage"] == "confirm"]
-    per_second = result["predicted"]["requests_per_second"]["value"]
-    latency_s = max(run["latency_ms"]["p50"] for run in confirmed) / 1000
+    per_second = result["predicted"]["answers_per_second"]["value"]
+    latency_s = max(run["latency_ms"]["p50"] for run in confirmed(result)) / 1000
     in_flight = Settings().max_in_flight
     most = in_flight / latency_s if latency_s else at.rate
     if per_second >= 0.9 * at.rate:
-        return f"All of the {at.rate:g} requests a second are used: they limit how many agents are on a model's plan."
+        return (
+            f"{per_second:.1f} answers a second came, of {at.rate:g} that might be asked for: all are used, and they "
+            "limit how many agents are on a model's plan."
+        )
     if per_second >= 0.8 * most:
         return (
-            f"{per_second:.1f} of {at.rate:g} requests a second were made: with answers after {latency_s:.2g} s, "
-            f"max_in_flight={in_flight} limits them to {most:.1f}."
+            f"{per_second:.1f} answers a second came, of {at.rate:g} that might be asked for: with answers after "
+            f"{latency_s:.2g} s, max_in_flight={in_flight} limits them to {most:.1f}."
         )
     return (
-        f"{per_second:.1f} of {at.rate:g} requests a second were made: there was no more to ask, or planning had no "
-        "time left to; a higher rate would bring nothing."
+        f"{per_second:.1f} answers a second came, of {at.rate:g} that might be asked for: the rest was not needed any "
+        "more, or there was no time to ask; a higher rate would bring nothing."
     )
 
 
-def _effect(rows: list[dict[str, Any]], chosen: float, words: str) -> str:
-    """What other values of a factor would bring, by the surfaces."""
+def _effect(result: Figures, name: str, chosen: float) -> str:
+    """What other values of a factor would bring: what was measured, changed as the surfaces say."""
+    rows = result["effects"][name]
     own = next(row for row in rows if row["value"] == chosen)
-    others = []
-    for row in rows:
-        if row is own:
+    others = [f"with {_FACTORS[name](row['value'])}, {_changes(result, own, row)}" for row in rows if row is not own]
+    words = _FACTORS[name](chosen)
+    return f"{words[0].upper()}{words[1:]}: {'; '.join(others)}."
+
+
+def _changes(result: Figures, own: dict[str, float], other: dict[str, float]) -> str:
+    changes = []
+    for figure in ("model_share", "frame_p99_ms"):
+        if figure not in own or figure not in result["predicted"] or not result["predicted"][figure]["value"]:
             continue
-        changes = []
-        if "model_share" in row:
-            before, after = own["model_share"], row["model_share"]
-            changes.append(
-                "no other share on model plans" if abs(after - before) <= _NOISE * max(before, after)
-                else f"{after:.0%} on model plans instead of {before:.0%}"
-            )  # fmt: skip
-        changes.append(f"p99 {row['frame_p99_ms']:.2f} instead of {own['frame_p99_ms']:.2f} ms")
-        if row.get("wait_s", 0) > 2 * own.get("wait_s", 1):
-            changes.append(f"{row['wait_s']:.2f} s instead of {own['wait_s']:.2f} s to wait for a plan")
-        others.append(f"with {words.format(row['value'])} it would be {', '.join(changes)}")
-    return f"{words.format(chosen)[0].upper()}{words.format(chosen)[1:]}: {'; '.join(others)}."
+        is_share, (words, form) = PREDICTED[figure].is_share, _WORDS[figure]
+        values = np.array([result["predicted"][figure]["value"], own[figure], other[figure]])
+        before, now, then = forward(values, is_share)
+        if abs(then - now) > result["surfaces"][figure]["sd"]:
+            changes.append(f"{words} {form.format(float(backward(before + then - now, is_share)))}")
+    if other.get("wait_s", 0) > max(2 * own.get("wait_s", 0), LONGEST_WAIT_S):
+        changes.append(f"{other['wait_s']:.1f} s to wait for the next plan")
+    return ", ".join(changes) or "nothing that stands out of the noise would change"
+
+
+def _tick(k: float) -> str:
+    return "every tick" if k == 1 else f"every {k:g} ticks"
+
+
+_FACTORS: dict[str, Callable[[float], str]] = {
+    "budget_ms": lambda budget: f"{budget:g} ms of planning a tick",
+    "every": lambda k: f"a look around in {_tick(k)}",
+    "rate": lambda rate: f"{rate:g} requests a second",
+    "agents": lambda n: f"{n:,.0f} agents",
+}
 
 
 def _seconds(latency_ms: tuple[float, float]) -> str:

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentF
 
 from astrasim import SettingsError
 
-from .answer import headline, setting_in
+from .answer import confirmed, headline, setting_in
 from .choosing import read
 from .plot import COLOURS
 from .surface import Figures
@@ -51,8 +51,10 @@ def draw(result: Figures, file: Path) -> None:
         sizes = "" if agents[0] == agents[1] else f"; the larger, the more agents ({agents[0]:,} to {agents[1]:,})"
         figure.supxlabel(
             f"A dot: a run of {asked_in(result).frames} frames{sizes}. Line: no run is better in both. Cross: what is "
-            f"recommended, with its intervals.\n{machine['processor']}, {machine['cores']} cores, Python "
-            f"{machine['python']}, AstraSim {machine['astrasim']}", fontsize=8, color="#555555", linespacing=1.5,
+            "recommended, with its intervals, of runs twice as long (by then more plans are known).\n"
+            f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, "
+            f"AstraSim {machine['astrasim']}",
+            fontsize=8, color="#555555", linespacing=1.5,
         )  # fmt: skip
         try:
             figure.savefig(file)
@@ -85,8 +87,7 @@ def _recommended(axes: Any, result: Figures, along: str, up: str) -> None:
     predicted = result["predicted"]
     if along not in predicted or up not in predicted:
         return
-    confirmed = [run for run in result["runs"] if run["stage"] == "confirm"]
-    frames = confirmed[-1]["figures"]["frames"] if up == "missed" else 1
+    frames = confirmed(result)[0]["frames"] if up == "missed" else 1
     x, y = predicted[along], {name: predicted[up][name] / frames for name in ("value", "low", "high")}
     reach = [[[each["value"] - each["low"]], [each["high"] - each["value"]]] for each in (x, y)]
     axes.errorbar(

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from astrasim.frames import PERIOD_S
+
 from .design import Setting, Space
 
 LEVEL = 0.9
@@ -48,6 +50,11 @@ class Interval(NamedTuple):
         return self.low <= value <= self.high
 
 
+def _waited_s(wait_s: float | None) -> float | None:
+    """Less than a tick is no wait: whose plan ends in one has the next in the tick after it."""
+    return None if wait_s is None else max(wait_s, PERIOD_S)
+
+
 class Figure(NamedTuple):
     """A figure that is predicted. ``read`` gives it, or None where a run has none."""
 
@@ -65,10 +72,10 @@ PREDICTED: dict[str, Figure] = {
         "agent-ticks on a model's plan", "{:.1%}", lambda f: f["agent_ticks"]["llm"] + f["agent_ticks"]["cache"], True
     ),
     "plan_age_s": Figure("age of those plans", "{:.2f} s", lambda f: f["plans"]["age_s"]),
-    "requests_per_second": Figure("requests a second", "{:.1f}", lambda f: f["requests"]["per_second"]),
+    "answers_per_second": Figure("answers a second", "{:.1f}", lambda f: f["requests"]["answered"] / f["seconds"]),
 }
 """The figures that a recommendation gives an interval for; missed frames are counted, see :func:`missed`."""
-WAIT = Figure("wait for the next plan", "{:.3f} s", lambda f: f["plans"]["wait_s"])
+WAIT = Figure("wait for the next plan", "{:.2f} s", lambda f: _waited_s(f["plans"]["wait_s"]))
 
 
 class Surface:
@@ -80,7 +87,7 @@ class Surface:
         places = space.places(settings)
         # A factor with two levels has no square.
         self._squares = [q for q in range(places.shape[1]) if len(np.unique(places[:, q].round(6))) > 2]
-        terms, y = self._terms(places), _forward(np.array(values, np.float64), is_share)
+        terms, y = self._terms(places), forward(np.array(values, np.float64), is_share)
         self._inverse = np.linalg.pinv(terms.T @ terms)
         self._weights = self._inverse @ terms.T @ y
         self.freedom = len(y) - int(np.linalg.matrix_rank(terms))
@@ -100,7 +107,7 @@ class Surface:
         terms = self._terms(self._space.places(settings))
         y = terms @ self._weights
         reach = _student(self.freedom, level) * self.sd * np.sqrt(1 + ((terms @ self._inverse) * terms).sum(axis=1))
-        return tuple(_backward(each, self._is_share) for each in (y, y - reach, y + reach))
+        return tuple(backward(each, self._is_share) for each in (y, y - reach, y + reach))
 
 
 def repeated(values: Sequence[float], others: Sequence[Sequence[float]], is_share: bool = False) -> Interval:
@@ -110,12 +117,12 @@ def repeated(values: Sequence[float], others: Sequence[Sequence[float]], is_shar
         others: runs of other settings, each repeated; how they differ among themselves counts as well, which is how the
             machine's drift over the whole sweep gets into an interval from a few runs on end.
     """
-    groups = [_forward(np.array(group, np.float64), is_share) for group in (values, *others) if len(group)]
+    groups = [forward(np.array(group, np.float64), is_share) for group in (values, *others) if len(group)]
     y = groups[0]
     freedom = sum(len(group) - 1 for group in groups)
     sd = math.sqrt(sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / freedom)
     reach = _student(freedom, LEVEL) * sd * math.sqrt(1 + 1 / len(y))
-    value, low, high = _backward(y.mean() + reach * np.array([0, -1, 1]), is_share).tolist()
+    value, low, high = backward(y.mean() + reach * np.array([0, -1, 1]), is_share).tolist()
     most = max(high, value * (1 + LEAST))
     return Interval(value, min(low, value * (1 - LEAST)), min(most, 1.0) if is_share else most)
 
@@ -129,12 +136,14 @@ def _student(freedom: int, level: float) -> float:
     return float(stdtrit(freedom, (1 + level) / 2))
 
 
-def _forward(values: NDArray[np.float64], is_share: bool) -> NDArray[np.float64]:
+def forward(values: NDArray[np.float64], is_share: bool) -> NDArray[np.float64]:
+    """A figure on the scale on which surfaces are added up: its logarithm, of a share its logit."""
     if is_share:
         shares = np.clip(values, _LEAST_SHARE, 1 - _LEAST_SHARE)
         return np.asarray(np.log(shares / (1 - shares)))
     return np.log(np.maximum(values, _LEAST_VALUE))
 
 
-def _backward(y: NDArray[np.float64], is_share: bool) -> NDArray[np.float64]:
+def backward(y: NDArray[np.float64], is_share: bool) -> NDArray[np.float64]:
+    """The inverse of :func:`forward`."""
     return np.asarray(1 / (1 + np.exp(-y)) if is_share else np.exp(y))

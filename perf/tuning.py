@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from time import monotonic
 
 from astrasim import Settings, SettingsError
 from astrasim.capacity import LOOK_FRAMES
@@ -37,7 +38,7 @@ CHOICES = 3
 LATER_S = 60
 FIRST_AGENTS, STEP, FULL = 64, 8.0, 0.7
 """Where the looks for the most agents begin, their steps, and the median frame at which they end, of what there is."""
-_START_S = 2.5
+_START_S = 4.0
 _OUTSIDE = {"api_key", "base_url", "ollama_url", "budget_ms", "every", "requests_per_second", "model", "cache_file"}
 
 
@@ -82,19 +83,28 @@ class Question:
         """What is swept, with so many agents."""
         return Space(agents, self.every, self.budget_ms, self.rate if self.model != "none" else (0, 0))
 
-    def run(self, at: Setting, frames: int, number: int, warm_up: int = WARM_UP_FRAMES) -> Run:
+    @property
+    def warm_up(self) -> int:
+        """Frames before those that count: the first answers are there by then, as far as it is known when they come."""
+        return max(WARM_UP_FRAMES, math.ceil(2 * self.latency_ms[1] / 1000 * FPS) if self.model == "stub" else 0)
+
+    def run(self, at: Setting, frames: int, number: int, warm_up: int | None = None) -> Run:
         """The run of a setting. Each has another seed: the next game will have another, too."""
         return Run(
             at.agents, at.every, frames, self.model, at.rate, at.budget_ms, self.seed + number, self.latency_ms,
-            self.workload, warm_up=warm_up,
+            self.workload, warm_up=self.warm_up if warm_up is None else warm_up,
         )  # fmt: skip
+
+    def takes_s(self, frames: int) -> float:
+        """About how long a run takes."""
+        return _START_S + (self.warm_up + frames) / FPS
 
 
 Measured = Callable[[Run], Figures | None]
 """The figures of a run; None if its process died."""
 Told = Callable[[str], None]
 Progress = Callable[[str, float, float], None]
-"""Is told what runs now, the seconds that were spent so far, and those that are left (a guess)."""
+"""Is told what runs now, the seconds that runs took so far, and those that are left (a guess)."""
 
 
 def tune(
@@ -128,7 +138,7 @@ def tune(
     space = question.space(agents)
     runs.sweep(central_composite(space, question.seed))
     chosen, surfaces, keeps = _confirm(question, space, runs)
-    later = runs.make("later", chosen, MIN_FRAMES, warm_up=LATER_S * FPS - MIN_FRAMES)
+    later = runs.make("later", chosen, MIN_FRAMES, max(question.warm_up, LATER_S * FPS - MIN_FRAMES))
     found = None
     if find_agents:
         found = find(question.run(chosen, MIN_FRAMES, 0), told=told, measured=runs.journal.measured)["find"]
@@ -220,36 +230,45 @@ class _Runs:
         self._question, self.journal, self._told, self._progress = question, journal, told, progress
         self.made: list[Made] = []
         self.died: list[Setting] = []
-        self._spent_s, self._left_s = 0.0, 5 * _seconds(LOOK_FRAMES) + self._seconds_of(28)
+        self._left_s = 5 * question.takes_s(LOOK_FRAMES) + self._takes_s(28)
+        self._guessed_s = self._took_s = _START_S  # of the runs so far, so that the next guess is better
 
-    def _seconds_of(self, swept: int) -> float:
+    def _takes_s(self, swept: int) -> float:
         """What a sweep of so many runs takes, with what comes after it."""
-        frames = self._question.frames
-        return swept * _seconds(frames) + CONFIRMED * _seconds(2 * frames) + _seconds(LATER_S * FPS - WARM_UP_FRAMES)
+        frames, takes_s = self._question.frames, self._question.takes_s
+        return swept * takes_s(frames) + CONFIRMED * takes_s(2 * frames) + takes_s(LATER_S * FPS)
 
     def of(self, stage: str, setting: Setting | None = None) -> list[Made]:
         """The runs of a stage, of one setting or of all."""
         return [run for run in self.made if run.stage == stage and setting in (None, run.setting)]
 
-    def make(self, stage: str, at: Setting, frames: int, warm_up: int = WARM_UP_FRAMES) -> Made | None:
-        """One run; None if its process died."""
+    def make(self, stage: str, at: Setting, frames: int, warm_up: int | None = None) -> Made | None:
+        """One run; None if its process died.
+
+        Raises:
+            SettingsError: it was the first, and the model answered nothing.
+        """
         number, is_new = self.journal.taken, not self.journal.next_is_kept
-        self._progress(f"{stage}: {at}", self._spent_s, self._left_s)
+        self._progress(f"{stage}: {at}", self._took_s, self._left_s * self._took_s / self._guessed_s)
+        begun_s = monotonic()
         figures = self.journal.measured(self._question.run(at, frames, number, warm_up))
-        takes_s = _seconds(frames + warm_up - WARM_UP_FRAMES)
-        self._spent_s, self._left_s = self._spent_s + takes_s, max(0.0, self._left_s - takes_s)
+        guessed_s = self._question.takes_s(frames + (warm_up or self._question.warm_up) - self._question.warm_up)
+        self._left_s = max(0.0, self._left_s - guessed_s)
         if is_new:
+            self._guessed_s, self._took_s = self._guessed_s + guessed_s, self._took_s + monotonic() - begun_s
             said = "its process died, for want of memory perhaps" if figures is None else in_short(figures)
             self._told(f"{number + 1}. {at}: {said}")
         if figures is None:
             self.died.append(at)
             return None
+        if not self.made and self._question.model != "none":
+            _look_for_answers(figures)
         self.made.append(Made(number, stage, at, figures))
         return self.made[-1]
 
     def sweep(self, settings: list[Setting]) -> None:
         """Run the design."""
-        self._left_s = self._seconds_of(len(settings))
+        self._left_s = self._takes_s(len(settings))
         for at in settings:
             self.make("sweep", at, self._question.frames)
 
@@ -273,5 +292,8 @@ class _Runs:
         return max(1, most // 16), most
 
 
-def _seconds(frames: int) -> float:
-    return _START_S + (WARM_UP_FRAMES + frames) / FPS
+def _look_for_answers(figures: Figures) -> None:
+    requests = figures["requests"]
+    if not requests["answered"] and (requests["failed"] or not requests["sent"]):
+        why = ", ".join(requests["reasons"]) or figures["gateway"]
+        raise SettingsError(f"the model answered nothing in the first run ({why}); `astrasim doctor` may say more")

@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ def made_up(noise: float = 0.05, full_at: float = 20_000) -> Callable[[Run], dic
             "frame_ms": {"p50": p99 / 1.3, "p99": p99}, "planning_ms": {"cpu_p99": noisy(0.5 * run.budget_ms)},
             "agent_ticks": {"llm": share / 4, "cache": share * 3 / 4, "heuristic": 1 - share},
             "plans": {"age_s": noisy(2.0) if asked else None, "wait_s": 0.02 / run.budget_ms},
-            "requests": {"per_second": noisy(asked)}, "latency_ms": {"p50": sum(run.latency_ms) / 2},
+            "requests": {"answered": noisy(asked) * run.frames / 60, "failed": 0, "sent": 1000, "reasons": {}},
+            "seconds": run.frames / 60, "gateway": "made up",
+            "latency_ms": {"p50": sum(run.latency_ms) / 2},
             "rss_mb": 200.0, "machine": machine(),
         }  # fmt: skip
 
@@ -211,12 +214,18 @@ def test_a_run_whose_process_dies_costs_one_run(tmp_path: Path) -> None:
         tune(Question(agents=(5, 5)), tmp_path, fresh=True, measured=lambda run: None)
 
 
+def test_a_model_that_answers_nothing_is_told_after_the_first_run(tmp_path: Path) -> None:
+    nothing = {"answered": 0, "failed": 7, "sent": 7, "reasons": {"unreachable": 7}}
+    with pytest.raises(SettingsError, match=r"answered nothing in the first run \(unreachable\)"):
+        tune(Question(agents=(5, 9)), tmp_path, measured=lambda run: made_up()(run) | {"requests": nothing})
+
+
 class Stopped(Exception):
     pass
 
 
 def test_a_tuning_that_is_broken_off_goes_on_where_it_was(tmp_path: Path) -> None:
-    question, made, whole = Question(agents=(1000, 9000), seed=3), [], made_up()
+    question, made, whole = Question(agents=(1000, 9000), seed=3), list[Run](), made_up()
     left = 12
 
     def measured(run: Run) -> dict[str, Any]:
@@ -264,8 +273,8 @@ def on_a_made_up_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cal
     """Runs ``astrasim tune`` in an empty folder."""
     monkeypatch.chdir(tmp_path)
     whole, real_tune, real_check = made_up(), tuning.tune, tuning.check
-    monkeypatch.setattr(tuning, "tune", lambda *given: real_tune(*given, measured=whole))
-    monkeypatch.setattr(tuning, "check", lambda *given: real_check(*given, measured=whole))
+    monkeypatch.setattr(tuning, "tune", partial(real_tune, measured=whole))
+    monkeypatch.setattr(tuning, "check", partial(real_check, measured=whole))
     return lambda *arguments: CliRunner().invoke(app, ["tune", *arguments])
 
 
