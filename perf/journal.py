@@ -7,6 +7,7 @@ then each run with its figures, a line each, and going on means to do the same a
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -42,8 +43,10 @@ class Journal:
                 _compare(file, lines[0].get("question", {}), question)
             else:
                 lines = [{"question": question}]
-            # Written anew: a line that was cut off in the middle is gone then.
-            file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+            # Written anew, and then put in its place: a line that was cut off in the middle is gone.
+            part = file.with_suffix(".part")
+            part.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+            os.replace(part, file)
         except OSError as error:
             raise SettingsError(f"{file}: {error.strerror or error}") from None
         self._kept = lines[1:]
@@ -60,7 +63,7 @@ class Journal:
         """The figures of the next run; None if its process died.
 
         Raises:
-            SettingsError: the file has another run in this place.
+            SettingsError: the file has another run in this place, or cannot be written.
         """
         told = _plain(asdict(run))
         if self.next_is_kept:
@@ -70,8 +73,11 @@ class Journal:
             figures: Figures | None = kept["figures"]
         else:
             figures = self._measure(run)
-            with open(self._file, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"run": told, "figures": figures}) + "\n")
+            try:
+                with open(self._file, "a", encoding="utf-8") as file:
+                    file.write(json.dumps({"run": told, "figures": figures}) + "\n")
+            except OSError as error:
+                raise SettingsError(f"{self._file}: {error.strerror or error}") from None
         self.taken += 1
         return figures
 

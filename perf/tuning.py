@@ -70,12 +70,15 @@ class Question:
             raise SettingsError(
                 f"frames={self.frames}, frame_ms={self.frame_ms:g}: need 1 or more, and above 0 up to {PERIOD_MS:.2f}"
             )
+        low_ms, high_ms = self.latency_ms
+        if not 0 <= low_ms <= high_ms < math.inf:
+            raise SettingsError(f"a latency of {low_ms / 1000:g} to {high_ms / 1000:g} s: give LOW:HIGH, 0 or more")
         at = self.space(self.agents or (1, 2)).setting({})  # raises for what is no range
         self.run(at, self.frames, 0)  # ... and for what is no workload
         deadline_s = Settings().deadline_s
-        if self.model == "stub" and self.latency_ms[0] >= deadline_s * 1000:
+        if self.model == "stub" and low_ms >= deadline_s * 1000:
             raise SettingsError(
-                f"a model that answers in {self.latency_ms[0] / 1000:g} s, with deadline_s={deadline_s:g}: every "
+                f"a model that answers in {low_ms / 1000:g} s, with deadline_s={deadline_s:g}: every "
                 "answer would be given up. Set deadline_s (ASTRASIM_DEADLINE_S, astrasim.toml) to twice the latency"
             )
 
@@ -134,6 +137,8 @@ def tune(
         "settings": {name: value for name, value in outside.items() if name not in _OUTSIDE}, "machine": machine()
     }  # fmt: skip
     runs = _Runs(question, Journal(folder / "tune.jsonl", asked, measured, fresh), told, progress)
+    if runs.journal.found:
+        told(f"{runs.journal.found} runs were made already, see {folder / 'tune.jsonl'}; --fresh makes them anew")
     agents = question.agents or runs.most_agents()
     space = question.space(agents)
     runs.sweep(central_composite(space, question.seed))
