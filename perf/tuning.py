@@ -180,7 +180,7 @@ def check(result: Figures, times: int, told: Told = lambda _: None, measured: Me
         run = question.run(Setting(**result["recommended"]), 2 * question.frames, first + number)
         figures = measured(run)
         if figures is None:
-            raise SettingsError("the run's process died, for want of memory perhaps")
+            raise SettingsError("the run ended without figures: see above, or memory was short")
         runs.append(read(figures))
         told(f"try {number + 1} of {times}: {in_short(figures)}")
     inside = {}
@@ -223,7 +223,7 @@ def _confirm(question: Question, space: Space, runs: _Runs) -> tuple[Setting, di
                 break
         runs.make("confirm", chosen, 2 * question.frames)
         if made == CONFIRMED - 1 and len(runs.of("confirm", chosen)) < 2:
-            raise SettingsError(f"{chosen}: the processes of its runs died, for want of memory perhaps")
+            raise SettingsError(f"{chosen}: its runs ended without figures: see above, or memory was short")
     p99_ms = median(run.figures["frame_ms"]["p99"] for run in runs.of("confirm", chosen))
     return chosen, surfaces, p99_ms <= question.frame_ms
 
@@ -261,7 +261,7 @@ class _Runs:
         self._left_s = max(0.0, self._left_s - guessed_s)
         if is_new:
             self._guessed_s, self._took_s = self._guessed_s + guessed_s, self._took_s + monotonic() - begun_s
-            said = "its process died, for want of memory perhaps" if figures is None else in_short(figures)
+            said = "it ended without figures: see above, or memory was short" if figures is None else in_short(figures)
             self._told(f"{number + 1}. {at}: {said}")
         if figures is None:
             self.died.append(at)

@@ -220,8 +220,8 @@ def test_a_run_whose_process_dies_costs_one_run(tmp_path: Path) -> None:
     told: list[str] = []
     result = tune(Question(agents=(1000, 9000)), tmp_path, told.append,
                   measured=lambda run: None if run.agents == 9000 and run.every == 1 else whole(run))  # fmt: skip
-    assert result["keeps"] and sum("died" in line for line in told) == 4
-    with pytest.raises(SettingsError, match="died"):
+    assert result["keeps"] and sum("ended without figures" in line for line in told) == 4
+    with pytest.raises(SettingsError, match="ended without figures"):
         tune(Question(agents=(5, 5)), tmp_path, fresh=True, measured=lambda run: None)
 
 
