@@ -93,7 +93,7 @@ def expect(confirmed: Sequence[Made], centre: Sequence[Made]) -> dict[str, Inter
         values = [value for run in confirmed if (value := figure.read(run.figures)) is not None]
         others = [value for run in centre if (value := figure.read(run.figures)) is not None]
         if len(values) == len(confirmed):
-            found[name] = repeated(values, [others], figure.is_share)
+            found[name] = repeated(values, [others], figure.is_share, figure.least)
     return found | {"missed": missed([run.figures["missed"] for run in confirmed])}
 
 

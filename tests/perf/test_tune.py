@@ -149,7 +149,7 @@ def test_as_many_further_runs_lie_in_the_interval_of_repeated_ones() -> None:
 
 
 def test_no_interval_pretends_to_know_what_the_next_hour_brings() -> None:
-    assert repeated([2.0, 2.0, 2.0], []) == pytest.approx((2.0, 1.8, 2.2))
+    assert repeated([2.0, 2.0, 2.0], [], least=0.1) == pytest.approx((2.0, 1.8, 2.2))
     assert repeated([0.99, 0.99], [], is_share=True).high == 1.0
     assert missed([0, 3, 1]) == (1.0, 0.0, 3.0)
     assert Interval(0.0, 0.0, 2.0).width is None
