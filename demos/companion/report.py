@@ -74,10 +74,10 @@ def figures(view: View, options: Options, times: FrameTimes, capacity: bool = Fa
             "keys": None if options.keys is None else options.keys.name,
             "capacity": capacity,
         },
-        "decisions": [decision._asdict() for decision in governor.decisions],
         "game": {
             "state": game.state, "wave": game.waves.number, "beaten": game.beaten, "seconds": round(game.length_s, 1),
             "village": round(game.village_hp, 1), "games": game.games, "order": game.keeper.text,
+            "decisions": [decision._asdict() for decision in governor.decisions],
         },
     }  # fmt: skip
     return figures | {"percept_age": percept_age(view.sim)}  # last: the game goes on for some ticks
