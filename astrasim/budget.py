@@ -1,8 +1,8 @@
 """The planner's budget of one tick: milliseconds, counted in units of work.
 
 A unit is the smallest piece that is not cut: up to 128 agents served, 16,384 rows handed plans, one heuristic called,
-one request sent, up to four messages read. One is begun only if there is time for what its kind takes, as a rule, so a
-tick takes longer than its budget only where a unit takes longer than others of its kind. The number of units done is
+one request sent, one answer read or taken in. One is begun only if there is time for what its kind takes, as a rule, so
+a tick takes longer than its budget only where a unit takes longer than others of its kind. The number of units done is
 what a replay needs: a budget with ``units`` set stops there, whatever the clock says.
 """
 
@@ -12,7 +12,8 @@ import time
 
 from .pace import Pace
 
-_FIRST_S = 1e-3
+_FIRST_S, _UNIT_S = 1e-3, 1e-4
+"""What the first unit of a kind may count as, and any at least: what a unit should take at most."""
 _KEPT = 0.95
 """Of what a kind takes, after each unit that took less."""
 
@@ -39,8 +40,8 @@ class Budget:
         self._fresh = True
 
     def left(self, kind: str = "") -> bool:
-        """Whether a unit of this kind may be begun. The first of a tick may in any case, or a kind that takes longer
-        than the whole budget would never have its turn."""
+        """Whether a unit of this kind may be begun. What a tick begins with may be in any case, or a kind that takes
+        longer than the whole budget would never have its turn."""
         if self._pace.budget_ms <= 0:
             return False
         if self._pace.budget_units is not None:
@@ -49,8 +50,7 @@ class Budget:
         if self._fresh:
             self._fresh = False
             return True
-        takes_s = self._takes_s.get(kind, 0.0) if self.spent_units else 0.0
-        return self._begun_s + takes_s + self._close_s < self._end_s
+        return self._begun_s + self._takes_s.get(kind, 0.0) + self._close_s < self._end_s
 
     def spend(self, kind: str = "") -> None:
         """One unit was done, begun when :meth:`left` was asked last."""
@@ -58,12 +58,12 @@ class Budget:
         if self._pace.budget_units is None:
             took_s, before_s = time.perf_counter() - self._begun_s, self._takes_s.get(kind, 0.0)
             # One that another program held up may have taken anything: it counts as twice what was usual.
-            most_s = min(took_s, max(2 * before_s, _FIRST_S))
+            most_s = min(took_s, max(2 * before_s, _UNIT_S) if before_s else _FIRST_S)
             self._takes_s[kind] = _estimate(most_s, before_s)
 
     def close(self, took_s: float) -> None:
         """What every tick ends with, however little is left, took so long: as much is set aside in the next."""
-        self._close_s = _estimate(min(took_s, max(2 * self._close_s, _FIRST_S / 10)), self._close_s)
+        self._close_s = _estimate(min(took_s, max(2 * self._close_s, _UNIT_S)), self._close_s)
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self._start_s) * 1000

@@ -15,6 +15,7 @@ from .errors import SettingsError
 from .frames import PERIOD_MS
 from .terminal import err, load, tell
 from .terminal import out as terminal
+
 _RANGE = "one number, or LOW:HIGH to sweep"
 
 
@@ -148,7 +149,7 @@ def _check(tuning: Any, out: Path, times: int) -> None:
     except (OSError, ValueError) as error:
         raise SettingsError(f"{file} cannot be read ({error}): run `astrasim tune` first") from None
     _print(f"{answer.headline(result)}: {answer.setting_in(result)}")
-    made = tuning.check(result, times, lambda line: tell(line))
+    made = tuning.check(result, times, tell)
     result["checks"].append(made)
     file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     table = Table(box=None, padding=(0, 2, 0, 0))

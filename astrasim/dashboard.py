@@ -116,6 +116,7 @@ class Dashboard:
             ("frame", f"{_ms(self._work_ms.percentiles())}; missed {self._missed:,} of {self._frames:,}"),
             ("tick", _ms(s.tick_ms)),
             ("planning", f"{_ms(planning.ms)}; budget {planning.budget_ms:g} ms, passed {planning.overruns:,} times"),
+            *([("governor", str(sim.governor))] if sim.governor.on else []),
             ("requests", f"{per_second:.1f} a second; {requests.in_flight} in flight, {s.cache.wanted:,} wait"),
             ("", f"{requests.answered:,} answered, {requests.failed:,} failed, {requests.rejected:,} rejected, "
                  f"{requests.cancelled:,} cancelled, {requests.late:,} late"),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kernels.columns import Plans
+from .kernels.rows import mark
 from .reader import Steps
 from .vocabulary import MAX_STEPS, Vocabulary
 
@@ -85,10 +86,10 @@ class PlanStore:
 
     def keep(self, numbers: Iterable[NDArray[np.int32]]) -> None:
         """All other numbers may stand for other plans from now on. Negative numbers are passed over."""
-        used = np.zeros(len(self._plans) + 1, np.bool_)
+        used = np.zeros(len(self._plans), np.bool_)
         for array in numbers:
-            used[np.maximum(array, -1)] = True  # -1 is the last element, which stands for no plan
-        self._spare = dict.fromkeys(np.flatnonzero(~used[:-1]).tolist())
+            mark(array, used)
+        self._spare = dict.fromkeys(np.flatnonzero(~used).tolist())
         self._limit = max(MIN_LIMIT, 2 * (len(self._plans) - len(self._spare)))
 
     def intern(self, steps: Steps, origin: Origin) -> int:

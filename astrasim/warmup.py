@@ -76,3 +76,4 @@ def _run() -> None:
         sim.planner.cache.crowd_out(0, most=0)
         sim.planner.recalling.vectors(np.zeros(1, np.int32), turn)
         sim.planner.cache.find_all([(0, 0)])
+        sim.planner.plans.keep([turn.agents.plan])

@@ -30,7 +30,8 @@ from astrasim.planner import cpu_clock
 from astrasim.statistics import Window
 from astrasim.warmup import warm_up
 
-from .stress import WARM_UP_FRAMES, WORKLOADS, Run, open_model, wait_for_gateway
+from .stress import WARM_UP_FRAMES, Run, open_model, wait_for_gateway
+from .workloads import build
 
 AGENTS = (10_000, 50_000)
 RATE = 100.0
@@ -74,7 +75,7 @@ def measure(agents: int, seconds: float, tell: Callable[[str], None]) -> dict[st
     with open_model(run) as settings, tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
         warm_up()
         tell(f"{agents:,} agents: starting")
-        with WORKLOADS[run.workload](agents, settings) as sim:
+        with build(run.workload, agents, settings) as sim:
             wait_for_gateway(sim, tell)
             run_frames(lambda _: sim.tick(), WARM_UP_FRAMES)
             tell(f"{agents:,} agents: {seconds:g} s")

@@ -51,6 +51,8 @@ from .telling import Telling
 log = logging.getLogger("astrasim")
 
 _EMBEDDED_IN_FLIGHT = 2
+_OTHERS = 3
+"""Messages that a ``poll`` takes in besides results: signs of life, notes, what look-ups found."""
 
 
 class Gateway:
@@ -261,7 +263,9 @@ class Gateway:
         if link.receive():
             self._life.heard()
         try:
-            for _ in range(max_messages):
+            for _ in range(max_messages + _OTHERS):
+                if self._pending.ended >= max_messages:
+                    break
                 message = link.take()
                 if message is not None:
                     self._accept(message)

@@ -91,6 +91,11 @@ class Pending:
             self.end(Failure(request_id, "deadline", "the gateway said nothing about it in time", False), now)
         return late
 
+    @property
+    def ended(self) -> int:
+        """Results that wait to be taken."""
+        return len(self._results)
+
     def take(self, at_most: int) -> list[Answer | Failure]:
         """The next results, in the order of their ends."""
         return [self._results.popleft() for _ in range(min(len(self._results), at_most))]

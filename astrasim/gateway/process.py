@@ -52,6 +52,7 @@ class Child:
         self.error = ""
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._seen: psutil.Process | None = None
         self._unwanted = False
         path = [entry or os.getcwd() for entry in sys.path]
         line = json.dumps({"path": path, **settings}).encode() + b"\n"
@@ -76,7 +77,9 @@ class Child:
     def memory_mb(self) -> float:
         """How much memory it occupies (resident, MiB); 0 if that cannot be found out."""
         try:
-            return float(psutil.Process(self.pid).memory_info().rss) / 2**20 if self.pid else 0.0
+            if self._seen is None and self.pid:
+                self._seen = psutil.Process(self.pid)  # kept, because making it takes longer than a look
+            return float(self._seen.memory_info().rss) / 2**20 if self._seen else 0.0
         except psutil.Error:
             return 0.0
 

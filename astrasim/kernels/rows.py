@@ -14,3 +14,11 @@ def remap_references(column: NDArray[np.int32], count: int, moved: NDArray[np.in
         row = column[i]
         if row >= 0:
             column[i] = moved[row]
+
+
+@njit(cache=True)
+def mark(numbers: NDArray[np.int32], marked: NDArray[np.bool_]) -> None:
+    """Set ``marked[n]`` for each of ``numbers`` but the negative ones."""
+    for n in numbers:
+        if n >= 0:
+            marked[n] = True
