@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .gateway.policy import HERO, GatewayPolicy
 from .pace import Pace
 
-NOBODY = HERO + 1
+ORDERS, NOBODY = HERO + 1, HERO + 2
 _MINUTE_S = 60.0
 _GUESS = 1000
 """Tokens that a request which is under way counts as, at least; a full prompt and a long answer take as many."""
@@ -90,6 +90,16 @@ class Admission:
         if has_heroes and in_flight >= max_in_flight - kept:
             return Decision(HERO, f"the last {kept} of {max_in_flight} places are kept for heroes (hero_slots)")
         return ALL
+
+    def lends(self, is_ready: bool, in_flight: int, max_in_flight: int) -> bool:
+        """Whether a request about a new order may go out one ahead of its time, where nobody may ask: those that follow
+        wait for it. Arguments as in :meth:`decide`."""
+        policy = self._policy
+        if not is_ready or in_flight >= max_in_flight or not policy.requests_per_second:
+            return False
+        if policy.tokens_per_minute is not None and self._spent + self._guess > policy.tokens_per_minute:
+            return False
+        return self._requests > ALMOST_1 - 1
 
     @property
     def _guess(self) -> int:

@@ -17,6 +17,7 @@ from .gateway.policy import GatewayPolicy
 from .kernels.lookup import (
     IN_FLIGHT,
     NEVER,
+    ORDERED,
     RECALLED,
     WANTED,
     WAYS,
@@ -141,24 +142,25 @@ class PlanCache:
         )
         return self._due[:found]
 
-    def crowd_out(self, now_ms: int, most: int | None = None) -> None:
-        """Where more situations wait than may, let the half stay that deserves a request most.
+    def crowd_out(self, now_ms: int, most: int | None = None) -> bool:
+        """Where more situations wait than may, let the half stay that deserves a request most; whether that was so.
 
         Args:
             most: how many may wait; default: as the policy says.
         """
         most = self._max_waiting if most is None else most
         if self.wanted_count <= most:
-            return
+            return False
         waiting, keep = self.wanted[: self.wanted_count], (most + 1) // 2
         worth = np.empty(len(waiting), np.int64)
         worths(self.entries, waiting, now_ms, self._aging_ms, worth)
         order = np.argsort(-worth, kind="stable")
         dropped = waiting[order[keep:]]
-        self.entries.flags[dropped] &= ~np.uint8(WANTED)
+        self.entries.flags[dropped] &= ~np.uint8(WANTED | ORDERED)
         self.unasked["crowded_out"] += len(dropped)
         self.wanted[:keep] = waiting[order[:keep]]
         self.wanted_count = keep
+        return True
 
     def put_back(self, entry: int) -> None:
         """It was picked, and could not be asked about now."""
@@ -167,12 +169,12 @@ class PlanCache:
 
     def forget_wanted(self) -> None:
         """Nobody wants the model's plan for any situation any more (it is another model now)."""
-        self.entries.flags[self.wanted[: self.wanted_count]] &= ~np.uint8(WANTED)
+        self.entries.flags[self.wanted[: self.wanted_count]] &= ~np.uint8(WANTED | ORDERED)
         self.wanted_count = 0
 
     def sent(self, entry: int) -> None:
         """A request for this entry is under way: it is neither wanted again nor evicted."""
-        self.entries.flags[entry] |= IN_FLIGHT
+        self.entries.flags[entry] = self.entries.flags[entry] & ~np.uint8(ORDERED) | np.uint8(IN_FLIGHT)
         self.entries.demand[entry] = self.entries.tier[entry] = 0
 
     def answered(self, entry: int, plan: int, now_ms: int = 0) -> None:

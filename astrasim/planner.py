@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from time import get_clock_info, monotonic, perf_counter, thread_time
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .admission import NOBODY, Admission
+from .admission import NOBODY, ORDERS, Admission
 from .budget import Budget
 from .cache import PlanCache
 from .choices import Choices
@@ -44,8 +45,10 @@ log = logging.getLogger("astrasim")
 GRACE_S = 1.0
 """The gateway keeps the deadline itself; the planner gives a request up when it hears nothing for so long after it."""
 MAX_RAW = 512
-MESSAGES = 4
+MESSAGES = 1
 OPTIONS_AGAIN_MS = 1000
+ORDERS_MS = 1000
+"""For so long after an order, a request about it may be waiting."""
 NEVER_MS = 1 << 62
 # Windows counts a thread's time in steps of 16 ms, which says nothing about 2.
 cpu_clock = thread_time if get_clock_info("thread_time").resolution < 1e-4 else perf_counter
@@ -109,9 +112,13 @@ class Planner:
         )  # fmt: skip
         self._changes: list[Change] | None = None
         self._next_id = 1
+        self._messages: deque[Answer | Failure] = deque()
+        """Those that were polled and not taken in yet."""
         self.clock: Callable[[], float] = monotonic
         self._declared: set[int] = set()
         self._first_stage = 0
+        self._orders_alone = False
+        self._ordered_ms: int | None = None
         self._has_heroes: bool | None = None
         self.serving = Serving(compiled, settings.strict, self.cache, self.scopes, self.counters, self.life)
 
@@ -131,11 +138,15 @@ class Planner:
         cpu_s = cpu_clock()
         self.budget.start()
         start, self._first_stage = self._first_stage, 0
+        # Whoever has a new order goes before everything else; but orders never take two ticks in a row for themselves.
+        obeyed = not self._orders_alone and self._obey(turn)
+        self._orders_alone = False
         for at in range(start, start + len(stages)):
             kind, work = stages[at % len(stages)]
             if not self.budget.left(kind):
                 # The next tick begins where this one ended: however small the budget, all have their turn.
                 self._first_stage = at % len(stages)
+                self._orders_alone = obeyed and at == start
                 break
             work(turn)
         if self.gateway is not None:
@@ -151,32 +162,39 @@ class Planner:
     def _take_answers(self, turn: Turn) -> None:
         if self.gateway is None:
             return
-        while messages := self.gateway.poll(MESSAGES):
-            self._take(turn, messages)
-            self.budget.spend("answers")
-            if len(messages) < MESSAGES or not self.budget.left("answers"):
+        more, kind = True, ""
+        while self._messages or more:
+            if kind and not self.budget.left(kind):
                 break
+            if self._messages:
+                self._take(turn, self._messages.popleft())
+                self.budget.spend("take")
+            else:
+                self._messages.extend(self.gateway.poll(MESSAGES))
+                more = len(self._messages) == MESSAGES
+                if self._messages:
+                    self.budget.spend("answers")
+            kind = "take" if self._messages else "answers"
         late_s = self.clock() - GRACE_S if self.requests else 0.0
         for request in [r for r in self.requests.values() if late_s > r.deadline_s]:
             self._give_up(request, RequestState.EXPIRED, "expired", turn.now_ms)
 
-    def _take(self, turn: Turn, messages: list[Answer | Failure]) -> None:
-        for message in messages:
-            request = self.requests.pop(message.request_id, None)
-            self.admission.ended(message.request_id, message.tries, message.tokens)
-            self.counts.retries += max(message.tries - 1, 0)
-            if request is None:
-                self.counts.late += 1
-            elif isinstance(message, Failure):
-                state = RequestState.REJECTED if message.rejected else RequestState.FAILED
-                self._end(request, state, message.reason, turn.now_ms)
-                self.counts.reasons[message.reason] += 1
-                self._keep_raw(request, f"{message.detail} ({message.reason})")
-                # Each reason is said once, and counted from then on.
-                level = logging.WARNING if self.counts.reasons[message.reason] == 1 else logging.DEBUG
-                log.log(level, "no plan from the model: %s: %s", message.reason, message.detail)
-            else:
-                self._store(request, message, turn.now_ms)
+    def _take(self, turn: Turn, message: Answer | Failure) -> None:
+        request = self.requests.pop(message.request_id, None)
+        self.admission.ended(message.request_id, message.tries, message.tokens)
+        self.counts.retries += max(message.tries - 1, 0)
+        if request is None:
+            self.counts.late += 1
+        elif isinstance(message, Failure):
+            state = RequestState.REJECTED if message.rejected else RequestState.FAILED
+            self._end(request, state, message.reason, turn.now_ms)
+            self.counts.reasons[message.reason] += 1
+            self._keep_raw(request, f"{message.detail} ({message.reason})")
+            # Each reason is said once, and counted from then on.
+            level = logging.WARNING if self.counts.reasons[message.reason] == 1 else logging.DEBUG
+            log.log(level, "no plan from the model: %s: %s", message.reason, message.detail)
+        else:
+            self._store(request, message, turn.now_ms)
 
     def _recall(self, turn: Turn) -> None:
         if self.gateway is not None:
@@ -240,12 +258,15 @@ class Planner:
         if self.gateway is None:
             return
         # Nobody waits for those that find out whether a near plan is right, and that is no reason to cancel them.
-        plans = self.cache.entries.model
+        plans, before = self.cache.entries.model, self.budget.spent_units
         waited_for = [request for request in self.requests.values() if plans[request.entry] < 0]
         for request in self._unwanted.look(turn, waited_for, self.budget):
             if request.id in self.requests:
                 self._give_up(request, RequestState.CANCELLED, "unwanted", turn.now_ms)
-        self.cache.crowd_out(turn.now_ms)
+        if self.cache.crowd_out(turn.now_ms):
+            self.budget.spend("crowd out")
+        if self.budget.spent_units > before and not self.budget.left("send"):
+            return
         self._has_heroes, examines = None, True
         while (least_tier := self._least_tier(turn)) < NOBODY:
             entry = self.recalling.examine() if examines and not least_tier else -1
@@ -279,8 +300,12 @@ class Planner:
         in_flight, most = len(self.requests), self.gateway.max_in_flight
         # To walk over all rows is only worth it where places get scarce, and once a tick.
         if in_flight >= most - most // 4 and self._has_heroes is None:
-            self._has_heroes = bool((turn.agents.tier[: turn.rows] == HERO).any())
-        return self.admission.decide(self.gateway.is_ready, in_flight, most, bool(self._has_heroes)).least_tier
+            self._has_heroes = self._ordered_ms is not None or bool((turn.agents.tier[: turn.rows] == HERO).any())
+        is_ready = self.gateway.is_ready
+        least = self.admission.decide(is_ready, in_flight, most, bool(self._has_heroes)).least_tier
+        if least == NOBODY and self._ordered_ms is not None and turn.now_ms - self._ordered_ms <= ORDERS_MS:
+            return ORDERS if self.admission.lends(is_ready, in_flight, most) else NOBODY
+        return least
 
     def _fit(self, entry: int, steps: Steps) -> Steps | None:
         """Steps from the gateway's memory as they suit an entry: a model that chooses chose among its ideas only."""
@@ -330,6 +355,7 @@ class Planner:
         if self.gateway is not None:
             threading.Thread(target=self.gateway.close, name="astrasim-gateway-close", daemon=True).start()
         self.gateway = gateway
+        self._messages.clear()
         self._declared.clear()
         self.cache.forget_wanted()
 
@@ -377,6 +403,15 @@ class Planner:
         return handed
 
     # Plans to agents
+
+    def _obey(self, turn: Turn) -> bool:
+        """Serve those who have a new order, and ask about them now; whether there were any."""
+        if not self.serving.obey(turn, self.plans, self.budget):
+            return False
+        self._ordered_ms = turn.now_ms
+        if self.budget.left("send"):
+            self._send(turn)
+        return True
 
     def _hand_out(self, turn: Turn) -> None:
         self._handing.run(turn, self.plans.table, self.budget)

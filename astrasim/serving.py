@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,11 +14,13 @@ from .budget import Budget
 from .cache import PlanCache
 from .errors import ActionError
 from .handing import Turn
+from .kernels.columns import NEED_ORDER
 from .kernels.planning import collect_needs, serve
 from .plans import PlanStore
 from .scopes import Scopes
 
 if TYPE_CHECKING:
+    from .agents import Agent
     from .compiled import Compiled
 
 log = logging.getLogger("astrasim")
@@ -41,6 +44,26 @@ class Serving:
         self._unknown: NDArray[np.int32] = np.zeros(SERVE_ROWS, np.int32)
         self._unmet: dict[tuple[int, int], None] = {}
         self._next_row = 0
+        self.ordered: dict[Agent, None] = {}
+        """Who got a new order, and is to be served before all others."""
+
+    def obey(self, turn: Turn, plans: PlanStore, budget: Budget) -> bool:
+        """Serve those who have a new order, 128 of them a tick at most, as far as the budget goes; whether any was."""
+        first = list(islice(self.ordered, SERVE_ROWS))
+        rows = [agent.row for agent in first if agent.alive and turn.agents.need[agent.row] == NEED_ORDER]
+        if rows and not budget.left("serve"):
+            return False
+        if rows:
+            self._needs[: len(rows)] = rows
+            others, self._unmet = self._unmet, {}
+            unknown = self._serve_rows(turn, plans, 0, len(rows), budget)
+            if unknown and budget.left("heuristic") and self._ask_heuristics(turn, budget) and budget.left("serve"):
+                self._serve_rows(turn, plans, 0, len(rows), budget)
+            self._unmet |= others
+        for agent in first:
+            if not agent.alive or turn.agents.need[agent.row] != NEED_ORDER:
+                del self.ordered[agent]
+        return bool(rows)
 
     def run(self, turn: Turn, plans: PlanStore, budget: Budget) -> None:
         """Serve as many as the budget allows; the next tick begins with the row after the last.

@@ -259,8 +259,10 @@ class Simulation:
         new = self._scope(scope.kind, scope.role, normalise_order(text))
         if new != old:
             self.agents.scope[row] = new
-            if self.agents.plan_interrupt_key[row] != NEVER_LOOKED:
+            # Who needs a plan has looked around. Who never did will need one as soon as it has.
+            if self.agents.plan_interrupt_key[row] != NEVER_LOOKED or self.agents.need[row]:
                 self.agents.need[row] = NEED_ORDER
+                self.planner.serving.ordered[agent] = None
 
     def _scope(self, kind: str, role: str | None, order: str) -> int:
         found = self.compiled.role_for(kind, role)

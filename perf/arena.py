@@ -6,6 +6,7 @@ The square's side is 12·√N, so that each agent has about 20 others within its
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import esper
@@ -25,8 +26,11 @@ def side_of(agents: int) -> float:
     return 12.0 * math.sqrt(max(1, agents))
 
 
-def make_arena(agents: int) -> Domain:
-    """The domain: 12 features, 8 kinds of action."""
+Sense = Callable[[Situation], list[str]]
+
+
+def make_arena(agents: int, sense: Sense | None = None) -> Domain:
+    """The domain: 12 features, 8 kinds of action. ``sense`` is the heuristic; default: :func:`common_sense`."""
     side = side_of(agents)
     arena = Domain("arena", {"red": {"ammo": AMMUNITION}, "blue": {"ammo": AMMUNITION}}, size=(side, side))
     arena.relation("enemy", [("red", "blue")], mutual=True)
@@ -39,7 +43,7 @@ def make_arena(agents: int) -> Domain:
     _features(arena, side)
     _actions(arena)
     for team in TEAMS:
-        arena.heuristic(team)(common_sense)
+        arena.heuristic(team)(sense or common_sense)
     return arena
 
 
@@ -131,9 +135,9 @@ class Referee(esper.Processor):
         agents.hp[dead], agents.stamina[dead], agents.ammo[dead] = 100, 100, AMMUNITION
 
 
-def build_arena(agents: int, settings: Settings) -> Simulation:
-    """The arena with ``agents`` agents on it, in an esper world of its own."""
-    sim = Simulation(make_arena(agents), settings, world=f"arena {id(settings)}")
+def build_arena(agents: int, settings: Settings, sense: Sense | None = None) -> Simulation:
+    """The arena with ``agents`` agents on it, in an esper world of its own; ``sense`` as in :func:`make_arena`."""
+    sim = Simulation(make_arena(agents, sense), settings, world=f"arena {id(settings)}")
     width, _ = sim.domain.size or (0.0, 0.0)
     for team, number in zip(TEAMS, (agents - agents // 2, agents // 2), strict=True):
         sim.spawn_many(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from astrasim import Domain, Settings, SettingsError, Simulation, run_frames
 from astrasim.decisions import PaceDecision, read_decisions, write_decisions
+from astrasim.frames import Frame
 from astrasim.governor import Governor, rungs
 from astrasim.pace import Pace
 

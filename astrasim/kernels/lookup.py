@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .compiling import kernel
 
 WAYS = 8
-WANTED, IN_FLIGHT, WAITED_FOR, RECALLED = 1, 2, 4, 8
+WANTED, IN_FLIGHT, WAITED_FOR, RECALLED, ORDERED = 1, 2, 4, 8, 16
 EXACT, NEAR, BY_ORDER = range(3)
 NEVER = np.int64(1 << 62)
 
@@ -29,10 +29,10 @@ class Entries(NamedTuple):
     of plans being handed out, -1 for none. ``seen``: look-ups ever. ``flags``: WANTED; IN_FLIGHT from asking until the
     answer was handed out, so that an entry for which agents wait is never used anew for another situation; WAITED_FOR
     is a mark of :mod:`astrasim.unwanted`; RECALLED if the model's plan was not asked for here but known behind the
-    gateway. ``level``: how the model's plan was found (EXACT, NEAR, BY_ORDER). ``row``: of the last agent that the
-    heuristic had to serve. ``looked``: when it was last looked up behind the gateway, -1 for never; ``look_ends``:
-    until when that may take. ``expires``: when the model's plan does. ``failed`` and ``done``: how steps of the model's
-    plan ended.
+    gateway; ORDERED if an agent with a new order waits to be asked about. ``level``: how the model's plan was found
+    (EXACT, NEAR, BY_ORDER). ``row``: of the last agent that the heuristic had to serve. ``looked``: when it was last
+    looked up behind the gateway, -1 for never; ``look_ends``: until when that may take. ``expires``: when the model's
+    plan does. ``failed`` and ``done``: how steps of the model's plan ended.
     """
 
     scope: NDArray[np.int32]
@@ -120,10 +120,10 @@ def want(entries: Entries, e: int, wanted: NDArray[np.int32], count: int, now: i
     if count == len(wanted):
         at = (e + entries.seen[e]) % count
         other = wanted[at]
-        if entries.flags[other] & WANTED:
+        if entries.flags[other] & WANTED and entries.flags[e] & ORDERED == 0:
             if (entries.tier[other], entries.demand[other]) >= (entries.tier[e], entries.demand[e]):
                 return count
-            entries.flags[other] &= ~np.uint8(WANTED)
+        entries.flags[other] &= ~np.uint8(WANTED | ORDERED)
         count -= 1
     entries.flags[e] |= WANTED
     entries.wanted_since[e] = now
@@ -133,11 +133,13 @@ def want(entries: Entries, e: int, wanted: NDArray[np.int32], count: int, now: i
 
 @kernel
 def worth(entries: Entries, e: int, now: int, aging: int) -> np.int64:
-    """How much entry ``e`` deserves a request: by tier, then demand, then age. Each ``aging`` ms that it has waited
-    count as a tier, so that whoever keeps wanting it is heard in the end."""
+    """How much entry ``e`` deserves a request: a new order first, then by tier, demand and age. Each ``aging`` ms that
+    it has waited count as a tier, so that whoever keeps wanting it is heard in the end."""
     most = np.int64((1 << 24) - 1)
     waited = now - entries.wanted_since[e]
-    tier = np.int64(entries.tier[e]) + min(waited // aging, np.int64(1 << 14))
+    tier = np.int64(entries.tier[e]) + min(waited // aging, np.int64(1 << 13))
+    if entries.flags[e] & ORDERED:
+        tier += 1 << 14
     return (tier << 48) | (min(np.int64(entries.demand[e]), most) << 24) | min(waited, most)
 
 
@@ -166,7 +168,7 @@ def unlooked(
             e = wanted[at]
             due = entries.looked[e] < 0 or entries.looked[e] <= now - again
             if due and entries.flags[e] & WANTED and entries.flags[e] & IN_FLIGHT == 0 and (
-                (entries.tier[e] == 0) == (minions == 1)
+                (entries.tier[e] == 0 and entries.flags[e] & ORDERED == 0) == (minions == 1)
             ):
                 entries.looked[e], entries.look_ends[e] = now, ends
                 out[found] = e
@@ -179,7 +181,8 @@ def pick(
     entries: Entries, wanted: NDArray[np.int32], count: int, now: int, stale: int, aging: int, least_tier: int,
     looks: bool,
 ) -> tuple[int, int]:  # fmt: skip
-    """Take the entry that most deserves a request out of ``wanted[:count]``, of those with ``least_tier`` or more.
+    """Take the entry that most deserves a request out of ``wanted[:count]``, of those with ``least_tier`` or more, or a
+    new order.
 
     Entries that were evicted, or that nobody looked up for ``stale`` ms, are dropped on the way. Half of each set stays
     free of requests, so that there is always room for new situations. If entries are looked up behind the gateway
@@ -193,12 +196,13 @@ def pick(
     while at < count:
         e = wanted[at]
         if entries.flags[e] & WANTED == 0 or entries.used[e] < now - stale:
-            entries.flags[e] &= ~np.uint8(WANTED)
+            entries.flags[e] &= ~np.uint8(WANTED | ORDERED)
             count -= 1
             wanted[at] = wanted[count]
             continue
         known = not looks or (entries.looked[e] >= 0 and entries.look_ends[e] <= now)
-        if entries.blocked[e] <= now and entries.tier[e] >= least_tier and known:
+        may_ask = entries.tier[e] >= least_tier or entries.flags[e] & ORDERED
+        if entries.blocked[e] <= now and may_ask and known:
             rank = worth(entries, e, now, aging)
             if rank > best_rank and _in_flight_beside(entries, e) < WAYS // 2:
                 best, best_at, best_rank = e, at, rank

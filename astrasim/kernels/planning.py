@@ -47,7 +47,7 @@ from .columns import (
     Y,
 )
 from .compiling import kernel
-from .lookup import IN_FLIGHT, RECALLED, Entries, find, want
+from .lookup import IN_FLIGHT, ORDERED, RECALLED, Entries, find, want
 
 
 @kernel
@@ -238,6 +238,8 @@ def serve(
             if entries.flags[e] & IN_FLIGHT:
                 counters[SHARED] += 1
             else:
+                if need == NEED_ORDER:
+                    entries.flags[e] |= ORDERED
                 wanted_count = want(entries, e, wanted, wanted_count, now_ms)
 
         plan, step = entries.heuristic[e], np.int64(0)

@@ -1,0 +1,165 @@
+"""Whoever gets a new order is served first, and asked about first: an order typed is an order seen to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from astrasim import Agent, Domain, Simulation, Source
+
+Start = Callable[..., Simulation]
+MOODS = 40
+
+
+def yard() -> Domain:
+    """Cows go to the barn when they are told anything, and to the field else; each mood is a situation of its own."""
+    domain = Domain("yard", ["cow"])
+    domain.column("mood")
+    edges = [mood + 0.5 for mood in range(MOODS - 1)]
+    domain.feature("humour", column="mood", edges=edges, words=[f"mood {n}" for n in range(MOODS)], hysteresis=0)
+    domain.place("barn", 0, 100_000)
+    domain.place("field", 0, -100_000)
+    domain.place("brook", 100_000, 0)
+    domain.stock("approach", name="go", targets=["barn", "field", "brook"], speed=1, seconds=10)
+    domain.heuristic("cow")(lambda situation: ["go barn"] if situation.order else ["go field"])
+    return domain
+
+
+@pytest.fixture
+def start(simulate: Callable[..., Simulation], stand_in: Any) -> Start:
+    def make(model: bool = True, **settings: Any) -> Simulation:
+        settings = {"tick_s": 1 / 60, "requests_per_second": 1000.0, "deadline_s": 600, "strict": False, **settings}
+        sim = simulate(yard(), settings=settings)
+        stand_in.max_in_flight = sim.settings.max_in_flight
+        if model:
+            sim.planner.gateway = stand_in
+        return sim
+
+    return make
+
+
+def step(sim: Simulation, agent: Agent) -> str:
+    """What it does now."""
+    row = agent.row
+    plan = sim.planner.plans[int(sim.agents.plan[row])]
+    running = plan.steps[int(sim.agents.step[row])]
+    return f"{running.action} {running.target}"
+
+
+def orders_asked(sim: Simulation, stand_in: Any) -> list[str]:
+    return [stand_in.scopes[scope].order for scope, _ in stand_in.asked.values()]
+
+
+def settle(sim: Simulation, ticks: int = 30) -> None:
+    for _ in range(ticks):
+        sim.tick()
+
+
+# Rules
+
+
+@pytest.mark.parametrize("agents", [1, 20_000])
+@pytest.mark.parametrize("units", [3, 1000])
+def test_the_step_changes_in_the_next_tick_however_many_wait_for_plans(start: Start, agents: int, units: int) -> None:
+    sim = start(model=False, budget_units=units, capacity=agents)
+    cows = sim.spawn_many("cow", agents, mood=np.arange(agents) % MOODS)
+    settle(sim, 3)
+    sim.order(cows[-1], "to the barn")
+    sim.tick()
+    assert step(sim, cows[-1]) == "go barn" and sim.agents.vy[cows[-1].row] > 0
+
+
+def test_several_orders_of_one_tick_are_all_seen_to(start: Start) -> None:
+    sim = start(model=False)
+    cows = sim.spawn_many("cow", 400)
+    settle(sim, 3)
+    for number, cow in enumerate(cows[:300]):
+        sim.order(cow, f"to the barn, you {number}")
+    sim.tick()
+    assert [step(sim, cow) for cow in cows] == ["go barn"] * 300 + ["go field"] * 100
+
+
+def test_orders_in_every_tick_do_not_keep_others_waiting(start: Start) -> None:
+    sim = start(model=False, budget_units=2)
+    cows = sim.spawn_many("cow", 300, mood=np.arange(300) % MOODS)
+    for tick in range(300):
+        sim.order(cows[0], f"to the barn, {tick} times")
+        sim.tick()
+    assert (sim.agents.need[1:300] == 0).all(), "two units are a heuristic and the cow that it was called for"
+
+
+def test_an_order_for_one_that_dies_at_once_harms_nobody(start: Start) -> None:
+    sim = start(model=False, budget_ms=0.0)
+    cows = sim.spawn_many("cow", 3)
+    settle(sim, 2)
+    for cow in cows:
+        sim.order(cow, "to the barn")
+        sim.order(cow, "home")
+    sim.remove(cows[0])
+    settle(sim, 2)
+    sim.planner.budget.budget_ms = 1000.0
+    sim.tick()
+    assert [step(sim, cow) for cow in cows[1:]] == ["go barn", "go barn"] and not sim.planner.serving.ordered
+
+
+# The model
+
+
+@pytest.mark.parametrize("latency", [0, 1, 20])
+@pytest.mark.parametrize("agents", [1, 5000])
+def test_the_models_step_comes_a_tick_after_its_answer(
+    start: Start, stand_in: Any, agents: int, latency: int
+) -> None:
+    sim = start(requests_per_second=60.0, capacity=agents)
+    cows = sim.spawn_many("cow", agents, mood=np.arange(agents) % MOODS)
+    settle(sim)
+    sim.order(cows[-1], "drink")
+    sim.tick()
+    [request] = [n for n, (scope, _) in stand_in.asked.items() if stand_in.scopes[scope].order]
+    settle(sim, latency)
+    stand_in.answer(sim, request, "go brook 5")
+    sim.tick()
+    assert step(sim, cows[-1]) == "go brook" and sim.agents.source[cows[-1].row] == Source.LLM.value
+
+
+def test_an_order_is_asked_about_at_once_though_others_use_up_the_rate(start: Start, stand_in: Any) -> None:
+    sim = start(requests_per_second=2.0)
+    cows = sim.spawn_many("cow", MOODS, mood=range(MOODS))
+    settle(sim, 61)
+    asked = len(stand_in.asked)
+    assert asked < 5 and not any(orders_asked(sim, stand_in))
+    sim.order(cows[7], "to the barn")
+    sim.tick()
+    assert orders_asked(sim, stand_in)[asked:] == ["to the barn"]
+    settle(sim, 600)
+    assert len(stand_in.asked) <= 2 + (61 + 601) / 60 * 2, "what went out ahead of its time was waited for"
+
+
+def test_the_last_places_are_kept_for_orders_where_orders_are_given(start: Start, stand_in: Any) -> None:
+    sim = start(max_in_flight=8)
+    cows = sim.spawn_many("cow", MOODS, mood=range(MOODS))
+    settle(sim, 5)
+    sim.order(cows[0], "to the barn")
+    settle(sim)
+    assert len(stand_in.asked) == 8, "others had filled the places before the first order"
+    for request in list(stand_in.asked):
+        stand_in.answer(sim, request, "go brook 9")
+    settle(sim)
+    before = len(stand_in.asked)
+    sim.order(cows[1], "home")
+    sim.tick()
+    assert before < 8 and orders_asked(sim, stand_in)[-1] == "home"
+
+
+def test_orders_are_asked_about_before_all_that_waits_and_in_any_number(start: Start, stand_in: Any) -> None:
+    sim = start(requests_per_second=20.0, max_in_flight=64)
+    cows = sim.spawn_many("cow", MOODS, mood=range(MOODS))
+    settle(sim, 4)
+    for number, cow in enumerate(cows[:10]):
+        sim.order(cow, f"to the barn, {number}")
+    before = len(stand_in.asked)
+    settle(sim, 40)
+    assert all(orders_asked(sim, stand_in)[before : before + 10])
