@@ -95,7 +95,7 @@ class Admission:
         """Whether a request about a new order may go out one ahead of its time, where nobody may ask: those that follow
         wait for it. Arguments as in :meth:`decide`."""
         policy = self._policy
-        if not is_ready or in_flight >= max_in_flight or not policy.requests_per_second:
+        if not is_ready or in_flight >= max_in_flight or not self._pace.requests_per_second:
             return False
         if policy.tokens_per_minute is not None and self._spent + self._guess > policy.tokens_per_minute:
             return False

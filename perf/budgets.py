@@ -138,7 +138,7 @@ def crowd(told: dict[str, Any]) -> dict[str, Any]:
             answered, seconds = dict.fromkeys(BUDGETS_MS, 0), dict.fromkeys(BUDGETS_MS, 0.0)
             for lap in range(rounds):
                 for budget_ms in BUDGETS_MS if lap % 2 else reversed(BUDGETS_MS):
-                    sim.planner.budget.budget_ms = budget_ms
+                    sim.pace.budget_ms = budget_ms
                     watch.pieces = pieces[budget_ms]
                     watch.time_pieces(True)
                     run_frames(lambda _: sim.tick(), PIECES_TICKS)

@@ -184,7 +184,7 @@ def costs(sim: Simulation) -> dict[str, float | None]:
     """CPU microseconds to give an agent a plan: the model's from the cache, the heuristic's where its situation is
     known, and where it is new (for each distinct situation then). None where nobody is in such a situation."""
     planner, agents = sim.planner, sim.agents
-    planner.budget.budget_ms = 1000.0
+    sim.pace.budget_ms = 1000.0
     turn = Turn(sim.columns(), sim.thing_columns(), agents.count, sim.time)
     pairs = list(zip(agents.scope[: turn.rows].tolist(), agents.key[: turn.rows].tolist(), strict=True))
     entry = planner.cache.find_all(pairs)

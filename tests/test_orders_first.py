@@ -100,7 +100,7 @@ def test_an_order_for_one_that_dies_at_once_harms_nobody(start: Start) -> None:
         sim.order(cow, "home")
     sim.remove(cows[0])
     settle(sim, 2)
-    sim.planner.budget.budget_ms = 1000.0
+    sim.pace.budget_ms = 1000.0
     sim.tick()
     assert [step(sim, cow) for cow in cows[1:]] == ["go barn", "go barn"] and not sim.planner.serving.ordered
 
