@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
