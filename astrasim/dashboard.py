@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("astrasim")
 
-DRAWN_S, PLAIN_S = 0.25, 5.0
+DRAWN_S, PLAIN_S = 0.5, 5.0
 """How often it is drawn at most, and how often a line is printed where there is no terminal."""
 STALE_S = 2.0
 """A game without a spare moment has it drawn as often as this all the same."""
@@ -37,7 +37,7 @@ class Dashboard:
         with Dashboard(sim) as dashboard:
             run_frames(lambda frame: sim.tick(), None, after=dashboard.frame)
 
-    It is drawn between two frames, four times a second at most, if the time until the next suffices. Where there is no
+    It is drawn between two frames, twice a second at most, if the time until the next suffices. Where there is no
     terminal it prints a line every 5 s. If it cannot be drawn it is switched off and logged, and the game goes on.
 
     Args:

@@ -185,23 +185,33 @@ def _percentiles(values: NDArray[np.float64]) -> dict[str, float]:
 def show(figures: dict[str, Any], console: Console) -> None:
     """Print a line for each budget and crowd."""
     table = Table(title=f"Planning with up to {RATE:g} answers a second", box=None, padding=(0, 1, 0, 0))
-    columns = ("agents", "budget ms", "CPU p50", "p99", "max", "", "used", "left over", "answers/s",
-               "beyond, wall p99", "max", "ticks over", "preempted", "longest pieces, CPU ms")  # fmt: skip
-    for name in columns:
-        table.add_column(name, justify="right" if name != columns[-1] else "left", no_wrap=name != columns[-1])
+    for name in ("agents", "ms", "CPU p50", "p99", "max", "", "used", "left", "ans/s", "wall p99", "max", "over",
+                 "preempt"):  # fmt: skip
+        table.add_column(name, justify="right")
     for crowd in figures["crowds"]:
         for each in crowd["rows"]:
             cpu, beyond, preempted = each["cpu_ms"], each["overshoot_ms"], each["preempted_ticks"]
-            pieces = [f"{kind} {ms:.3f}" for kind, ms in list(each["longest_pieces_ms"].items())[:3]]
             table.add_row(
-                f"{crowd['agents']:,}", f"{each['budget_ms']:g}", *(f"{cpu[name]:.3f}" for name in cpu),
+                f"{crowd['agents']:,}", f"{each['budget_ms']:g}", *(f"{cpu[name]:.2f}" for name in cpu),
                 "[green]kept[/]" if each["kept"] else "[red]OVER[/]", f"{each['used']:.0%}",
                 f"{each['left_over']['mean']:.0f}", f"{each['answers_per_second']:.0f}",
-                f"{beyond['p99']:.3f}", f"{beyond['max']:.3f}", f"{each['overruns']}",
-                "n/a" if preempted is None else f"{preempted}", ", ".join(pieces),
+                f"{beyond['p99']:.2f}", f"{beyond['max']:.2f}", f"{each['overruns']}",
+                "n/a" if preempted is None else f"{preempted}",
             )  # fmt: skip
         table.add_section()
     console.print(table)
+    console.print(
+        "ms: the budget. left: agents that wait for a plan after a tick. wall: beyond the budget, by the clock on the"
+        " wall. over, preempt: ticks that went beyond it, and in which the system took the processor away."
+    )
+    for crowd in figures["crowds"]:
+        longest: dict[str, float] = {}
+        for each in crowd["rows"]:
+            for kind, ms in each["longest_pieces_ms"].items():
+                longest[kind] = max(ms, longest.get(kind, 0.0))
+        first = sorted(longest.items(), key=lambda piece: -piece[1])[:5]
+        said = ", ".join(f"{kind} {ms:.2f}" for kind, ms in first)
+        console.print(f"{crowd['agents']:,} agents: longest pieces, ms of CPU: {said}")
     rows = [each for crowd in figures["crowds"] for each in crowd["rows"]]
     kept = sum(each["kept"] for each in rows)
     console.print(
