@@ -1,8 +1,8 @@
 """What it costs to observe a game: windows, a trace that follows 8 agents, and a dashboard.
 
-    python -m astrasim.perf.observing [--agents N ...] [--seconds S] [--json FILE]
+    python -m astrasim.perf.observing [--agents N ...] [--rate R] [--seconds S] [--json FILE]
 
-One arena with the stub at 100 requests a second, paced at 60 Hz. Everything is on in one frame and off in the next, or
+One arena with the stub at 100 requests a second at most (``--rate``), paced at 60 Hz. Everything is on in one frame and off in the next, or
 the other way round, so that both meet the same game on the same machine; each such pair gives a difference. What the
 dashboard takes between frames is timed by itself. All times are CPU time of the game's thread: what other programs on
 the machine do does not count.
@@ -34,7 +34,6 @@ from .stress import WARM_UP_FRAMES, Run, open_model, wait_for_gateway
 from .workloads import build
 
 AGENTS = (10_000, 50_000)
-RATE = 100.0
 TRIMMED = 0.1
 RESAMPLES = 1000
 
@@ -69,9 +68,9 @@ def _tick_ms(sim: Simulation) -> float:
     return (cpu_clock() - begun_s) * 1000
 
 
-def measure(agents: int, seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(agents: int, seconds: float, rate: float, tell: Callable[[str], None]) -> dict[str, Any]:
     """Shares of the frame (16.67 ms) that observing takes, each with a 95% interval."""
-    run = Run(agents, rate=RATE)
+    run = Run(agents, rate=rate)
     with open_model(run) as settings, tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
         warm_up()
         tell(f"{agents:,} agents: starting")
@@ -87,7 +86,7 @@ def measure(agents: int, seconds: float, tell: Callable[[str], None]) -> dict[st
             answered = sim.stats().requests.answered
     in_frames, between = _share(on_ms - off_ms), _share(between_ms)
     return {
-        "agents": agents, "frames": 2 * len(on_ms), "rate": RATE, "answered": answered,
+        "agents": agents, "frames": 2 * len(on_ms), "rate": rate, "answered": answered,
         "tick_ms": round(float(np.median(off_ms)), 3), "in_frames": in_frames, "between_frames": between,
         "share": {name: round(in_frames[name] + between[name], 5) for name in in_frames},
     }  # fmt: skip
@@ -147,6 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--agents", type=int, nargs="+", default=list(AGENTS))
     parser.add_argument("--seconds", type=float, default=60.0, help="of frames for each (default: 60)")
+    parser.add_argument("--rate", type=float, default=100.0, help="requests a second, at most")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args()
     if options.seconds < 1 or min(options.agents) < 1:
@@ -154,7 +154,7 @@ def main() -> None:
     console, told = Console(), Console(stderr=True)
     runs = []
     for agents in options.agents:
-        runs.append(measure(agents, options.seconds, lambda text: told.print(text, highlight=False)))
+        runs.append(measure(agents, options.seconds, options.rate, lambda text: told.print(text, highlight=False)))
         console.print(line(runs[-1]), highlight=False, soft_wrap=True)
     if options.json:
         options.json.write_text(json.dumps({"runs": runs, "machine": machine()}, indent=1) + "\n", encoding="utf-8")
