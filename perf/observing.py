@@ -3,9 +3,9 @@
     python -m astrasim.perf.observing [--agents N ...] [--rate R] [--seconds S] [--json FILE]
 
 One arena with the stub at 100 requests a second at most (``--rate``), paced at 60 Hz. Everything is on in one frame and
-off in the next, or the other way round, so that both meet the same game on the same machine; each such pair gives a difference. What the
-dashboard takes between frames is timed by itself. All times are CPU time of the game's thread: what other programs on
-the machine do does not count.
+off in the next, or the other way round, so that both meet the same game on the same machine; each such pair gives a
+difference. What the dashboard takes between frames is timed by itself. All times are CPU time of the game's thread:
+what other programs on the machine do does not count.
 """
 
 from __future__ import annotations
