@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .situation import Situation as Situation
     from .statistics import Statistics as Statistics
     from .steps import Status as Status
+    from .tiers import Tier as Tier
     from .trace import Trace as Trace
     from .views import Rows as Rows
     from .vocabulary import quoted as quoted
@@ -48,7 +49,8 @@ _HOME = {
     "FrameTimes": "frames", "run_frames": "frames", "GatewayPolicy": "gateway.policy",
     "Observer": "observing", "Trace": "trace",
     "Plan": "plans", "Source": "plans", "Settings": "settings", "Simulation": "simulation",
-    "Situation": "situation", "Statistics": "statistics", "Status": "steps", "Rows": "views", "quoted": "vocabulary",
+    "Situation": "situation", "Statistics": "statistics", "Status": "steps", "Tier": "tiers", "Rows": "views",
+    "quoted": "vocabulary",
 }  # fmt: skip
 
 __all__ = ["__version__", *_HOME]  # noqa: PLE0604  the keys are strings

@@ -117,6 +117,16 @@ class Agent(Handle):
 
     __slots__ = ()
 
+    @property
+    def tier(self) -> str:
+        """The name of its tier. Set it to another, and what it waits for ranks so at once (``sim.set_tier``)."""
+        name: str = self._table.tier_names[self._table.tier.item(self._row)]
+        return name
+
+    @tier.setter
+    def tier(self, name: str) -> None:
+        self._table.set_tier(self, name)
+
     def steer_to(self, target: HasPosition, speed: float) -> None:
         """Set the velocity towards ``target``, ``speed`` in world units a second; it does not overshoot."""
         self._steer(target, speed, 1.0)

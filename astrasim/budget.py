@@ -52,14 +52,16 @@ class Budget:
             return True
         return self._begun_s + self._takes_s.get(kind, 0.0) + self._close_s < self._end_s
 
-    def spend(self, kind: str = "") -> None:
-        """One unit was done, begun when :meth:`left` was asked last."""
+    def spend(self, kind: str = "") -> float:
+        """One unit was done, begun when :meth:`left` was asked last. Returns which share of a tick's budget it took."""
         self.spent_units += 1
         if self._pace.budget_units is None:
             took_s, before_s = time.perf_counter() - self._begun_s, self._takes_s.get(kind, 0.0)
             # One that another program held up may have taken anything: it counts as twice what was usual.
             most_s = min(took_s, max(2 * before_s, _UNIT_S) if before_s else _FIRST_S)
             self._takes_s[kind] = _estimate(most_s, before_s)
+            return most_s * 1000 / self._pace.budget_ms if self._pace.budget_ms else 0.0
+        return 1 / self._pace.budget_units if self._pace.budget_units else 0.0
 
     def close(self, took_s: float) -> None:
         """What every tick ends with, however little is left, took so long: as much is set aside in the next."""

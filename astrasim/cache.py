@@ -26,6 +26,7 @@ from .kernels.lookup import (
     find_all,
     insert,
     pick,
+    raise_tier,
     tend,
     unlooked,
     want,
@@ -34,8 +35,8 @@ from .kernels.lookup import (
 
 STALE_S = 10.0
 """A situation that nobody looked up for so long is not worth a request any more."""
-TEND_S = 1.0
-"""In so long, all entries are looked after once."""
+TEND_S, TEND_MOST = 1.0, 16_384
+"""In so long, all entries are looked after once; so many at a time at most."""
 FAILURES = 5
 FAILING_SHARE = 0.75
 """A plan is retired when so many of its steps failed, and so large a share of those that ended."""
@@ -84,7 +85,7 @@ class PlanCache:
         self.entries = Entries(
             scope=np.zeros(size, np.int32), key=np.zeros(size, np.int64), used=np.full(size, -1, np.int64),
             heuristic=np.full(size, -1, np.int32), model=np.full(size, -1, np.int32), demand=np.zeros(size, np.int32),
-            tier=np.zeros(size, np.int32), wanted_since=np.zeros(size, np.int64), blocked=np.zeros(size, np.int64),
+            tier=np.full(size, -1, np.int32), wanted_since=np.zeros(size, np.int64), blocked=np.zeros(size, np.int64),
             arrival=np.full(size, -1, np.int32), seen=np.zeros(size, np.int64), flags=np.zeros(size, np.uint8),
             level=np.zeros(size, np.uint8), row=np.full(size, -1, np.int32), looked=np.full(size, -1, np.int64),
             look_ends=np.zeros(size, np.int64), expires=np.full(size, NEVER, np.int64),
@@ -125,14 +126,13 @@ class PlanCache:
         self.entries.heuristic[entry] = plan
         return int(entry)
 
-    def pick(self, now_ms: int, least_tier: int = 0, stale_s: float = STALE_S, *, looks: bool = False) -> int:
-        """Take the situation that most deserves a request, of those where somebody of ``least_tier`` waits; or -1.
-        ``looks``: of those that were looked up in vain."""
-        before = self.wanted_count
-        entry, self.wanted_count = pick(
-            self.entries, self.wanted, before, now_ms, int(stale_s * 1000), self._aging_ms, least_tier, looks
+    def pick(self, now_ms: int, may_ask: int = -1, stale_s: float = STALE_S, *, looks: bool = False) -> int:
+        """Take the situation that most deserves a request, of those where the highest tier that waits is one of
+        ``may_ask`` (a bit each); or -1. ``looks``: of those that were looked up in vain."""
+        entry, self.wanted_count, stale = pick(
+            self.entries, self.wanted, self.wanted_count, now_ms, int(stale_s * 1000), self._aging_ms, may_ask, looks
         )
-        self.unasked["stale"] += before - self.wanted_count - (entry >= 0)
+        self.unasked["stale"] += int(stale)
         return int(entry)
 
     def due_looks(self, now_ms: int, again_ms: int, takes_ms: int) -> NDArray[np.int32]:
@@ -143,10 +143,13 @@ class PlanCache:
         return self._due[:found]
 
     def crowd_out(self, now_ms: int, most: int | None = None) -> bool:
-        """Where more situations wait than may, let the half stay that deserves a request most; whether that was so.
+        """Where more situations wait than may, let the half stay that deserves a request most.
 
         Args:
             most: how many may wait; default: as the policy says.
+
+        Returns:
+            whether more did.
         """
         most = self._max_waiting if most is None else most
         if self.wanted_count <= most:
@@ -154,13 +157,17 @@ class PlanCache:
         waiting, keep = self.wanted[: self.wanted_count], (most + 1) // 2
         worth = np.empty(len(waiting), np.int64)
         worths(self.entries, waiting, now_ms, self._aging_ms, worth)
-        order = np.argsort(-worth, kind="stable")
+        order = np.argpartition(-worth, keep - 1) if keep else np.arange(len(worth))
         dropped = waiting[order[keep:]]
         self.entries.flags[dropped] &= ~np.uint8(WANTED | ORDERED)
-        self.unasked["crowded_out"] += len(dropped)
+        self.unasked["crowded_out"] += int((self.entries.tier[dropped] >= 0).sum())
         self.wanted[:keep] = waiting[order[:keep]]
         self.wanted_count = keep
         return True
+
+    def raise_tier(self, waits_for: NDArray[np.int32], tier: int, now_ms: int) -> None:
+        """Agents who wait for the model's plan at these entries are of another tier now."""
+        self.wanted_count = raise_tier(self.entries, waits_for, tier, self.wanted, self.wanted_count, now_ms)
 
     def put_back(self, entry: int) -> None:
         """It was picked, and could not be asked about now."""
@@ -175,7 +182,7 @@ class PlanCache:
     def sent(self, entry: int) -> None:
         """A request for this entry is under way: it is neither wanted again nor evicted."""
         self.entries.flags[entry] = self.entries.flags[entry] & ~np.uint8(ORDERED) | np.uint8(IN_FLIGHT)
-        self.entries.demand[entry] = self.entries.tier[entry] = 0
+        self.entries.demand[entry], self.entries.tier[entry] = 0, -1
 
     def answered(self, entry: int, plan: int, now_ms: int = 0) -> None:
         """The model's plan for this entry came. It stays in flight until it was handed out to those who wait for it."""
@@ -206,7 +213,7 @@ class PlanCache:
         share = min(1.0, (now_ms - self._tended_ms) / (TEND_S * 1000))
         self._tended_ms = now_ms
         first = self._tended % size
-        last = self._tended = min(size, first + ceil(size * share))
+        last = self._tended = min(size, first + min(ceil(size * share), TEND_MOST))
         renews_ms = int(NEVER) if self._ttl_ms is None or not self._renews else self._ttl_ms
         expired, retired, used = tend(
             self.entries, first, last, now_ms, now_ms - int(TEND_S * 1000), renews_ms, FAILURES, FAILING_SHARE,
@@ -238,7 +245,7 @@ class PlanCache:
             distinct_keys=self.inserted,
             evictions=self.evictions,
             top10_share=float(top / seen.sum()) if seen.sum() else 0.0,
-            wanted=self.wanted_count,
+            wanted=int((self.entries.tier[self.wanted[: self.wanted_count]] >= 0).sum()),
             unasked=dict(self.unasked),
             expired=self.expired,
             retired=self.retired,

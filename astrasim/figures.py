@@ -32,6 +32,7 @@ def gather(sim: Simulation) -> Statistics:
             planner.planning_ms.percentiles(), planner.planning_cpu_ms.percentiles(), sim.pace.budget_ms,
             planner.overruns, planner.budget.spent_units,
         ),
+        waiting=planner.waits.statistics(n[c.STOPGAPS]),
         requests=Requests(
             counts.sent, counts.answered, counts.failed, counts.rejected, counts.cancelled, counts.refused, counts.late,
             n[c.SHARED], counts.obvious, len(planner.requests), planner.latency_ms.percentiles(), dict(counts.reasons),
@@ -90,6 +91,13 @@ def measured(sim: Simulation, times: FrameTimes, memory_before: int) -> dict[str
             **_rounded({"cpu_p50": s.planning.cpu_ms.p50, "cpu_p99": s.planning.cpu_ms.p99}),
             "budget": s.planning.budget_ms,
             "overruns": int(s.planning.overruns),
+        },
+        "waiting": {
+            "agents": _rounded({"mean": s.waiting.mean_agents, **s.waiting.agents._asdict()}),
+            "wait_s": _rounded(s.waiting.wait_s._asdict()),
+            "plans": _rounded(s.waiting.plans._asdict()),
+            "put_off": s.waiting.put_off,
+            "stopgaps": s.waiting.stopgaps,
         },
         "requests": {
             "sent": s.requests.sent,

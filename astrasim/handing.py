@@ -52,8 +52,12 @@ class HandOut:
         self._arrived.append((entry, plan))
 
     def plans(self) -> list[int]:
-        """The numbers of all plans that are still to be handed out."""
+        """The numbers of all plans that are still to be handed out, to some of those who wait for them at least."""
         return [*self._plan[: self._batch].tolist(), *(plan for _, plan in self._arrived)]
+
+    def __len__(self) -> int:
+        """How many those are."""
+        return self._batch + len(self._arrived)
 
     def run(self, turn: Turn, plans: Plans, budget: Budget) -> None:
         """Hand out at least one piece, and go on until all is handed out or the budget is over."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .following import Following
-from .gateway.policy import TIERS
 from .records import Part, PlanRecord, RequestRecord, StepRecord, TickRecord
 from .requests import Change, RequestState
 
@@ -193,8 +192,9 @@ class Observation:
             self._brought[request.entry] = (request.id, plan)
             if len(self._brought) > KNOWN:
                 del self._brought[next(iter(self._brought))]
+        tier = self._sim.settings.tiers[request.tier].name if request.tier >= 0 else ""
         return RequestRecord(
-            change.at_s, request.id, change.state, change.reason, scope, request.key, words, TIERS[request.tier],
+            change.at_s, request.id, change.state, change.reason, scope, request.key, words, tier,
             request.waiting, planner.plans[plan] if plan >= 0 else None,
         )  # fmt: skip
 

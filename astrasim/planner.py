@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .admission import NOBODY, ORDERS, Admission
+from .admission import Admission
 from .budget import Budget
 from .cache import PlanCache
 from .choices import Choices
+from .forgetting import Forgetting
 from .gateway import Answer, Failure
-from .gateway.policy import HERO
 from .gateway.recalled import Memory
 from .handing import HandOut, Turn
 from .kernels.columns import COUNTERS, WAIT_PLAN, Agents, Things
+from .kernels.lookup import ORDERS
 from .plans import Origin, PlanStore
 from .reader import Steps
 from .recalling import Recalling
@@ -34,6 +35,7 @@ from .serving import Serving
 from .statistics import RequestCounts, Window
 from .unwanted import Unwanted
 from .vocabulary import Scope
+from .waits import Waits
 
 if TYPE_CHECKING:
     from .compiled import Compiled
@@ -80,19 +82,19 @@ class Planner:
     """Plans for the rows of one agent table. :meth:`run` is one tick's planning."""
 
     def __init__(self, compiled: Compiled, settings: Settings, pace: Pace, gateway: Asker | None) -> None:
-        self._compiled, self._settings = compiled, settings
+        self._compiled, self._settings, self._pace = compiled, settings, pace
         self.gateway = gateway
         words = compiled.vocabulary
         self.plans = PlanStore(words)
         wait = self.plans.intern(((words.action_index["wait"], words.target_index["self"], 1.0),), Origin.HEURISTIC)
         assert wait == WAIT_PLAN
         self.scopes = Scopes(compiled, self.plans)
-        self._policy = settings.policy
+        self._policy, self._tiers = settings.policy, settings.tiers
         self.cache = PlanCache(
             settings.cache_entries, self._policy, settings.cache_ttl_s, settings.cache_ttl_renews
         )
         self.choices = Choices(compiled, self.cache, self.plans)
-        self.admission = Admission(self._policy, pace)
+        self.admission = Admission(self._policy, pace, self._tiers)
         self._unwanted = Unwanted(self.cache, self._policy.unwanted_s)
         self.budget = Budget(pace)
         self.requests: dict[int, Request] = {}
@@ -103,9 +105,11 @@ class Planner:
         self.planning_ms = Window(4096)
         self.planning_cpu_ms = Window(4096)
         self.overruns = 0
+        self.waits = Waits()
         self.raw: dict[tuple[int, int], str] = {}
         """The last answers as the model gave them, by (scope, key), for ``sim.why``."""
         self._handing = HandOut(compiled, self.cache, self.counters, self.life)
+        self._forgetting = Forgetting(self.plans, self.cache, self.scopes, self._handing)
         self.recalling = Recalling(
             compiled, self.cache, self.plans, self._handing, self._declare, self._fit, settings.shadow_share,
             settings.seed,
@@ -119,8 +123,8 @@ class Planner:
         self._first_stage = 0
         self._orders_alone = False
         self._ordered_ms: int | None = None
-        self._has_heroes: bool | None = None
-        self.serving = Serving(compiled, settings.strict, self.cache, self.scopes, self.counters, self.life)
+        self._present: int | None = None
+        self.serving = Serving(compiled, self.cache, self.scopes, self.counters, self.life, settings)
 
     def run(self, agents: Agents, things: Things, count: int, now_s: float) -> None:
         """Plan for the first ``count`` rows.
@@ -137,22 +141,29 @@ class Planner:
         )  # fmt: skip
         cpu_s = cpu_clock()
         self.budget.start()
+        self.serving.has_served_all = False
         start, self._first_stage = self._first_stage, 0
         # Whoever has a new order goes before everything else; but orders never take two ticks in a row for themselves.
         obeyed = not self._orders_alone and self._obey(turn)
         self._orders_alone = False
+        # A tick that orders took whole has nothing to share: the next one's shares leave as much for others as ever.
+        if not obeyed or self.budget.left("serve"):
+            self.serving.run_shares(turn, self.plans, self.budget)
         for at in range(start, start + len(stages)):
             kind, work = stages[at % len(stages)]
             if not self.budget.left(kind):
                 # The next tick begins where this one ended: however small the budget, all have their turn.
                 self._first_stage = at % len(stages)
                 self._orders_alone = obeyed and at == start
+                self.waits.put_off.update(stages[later % len(stages)][0] for later in range(at, start + len(stages)))
                 break
             work(turn)
+        begun_s = perf_counter()
         if self.gateway is not None:
-            begun_s = perf_counter()
             self.gateway.flush()  # or what was asked would go out in the next tick only
-            self.budget.close(perf_counter() - begun_s)
+        if self._pace.budget_ms:
+            self.waits.count(turn, self.serving.has_served_all, len(self._handing))
+        self.budget.close(perf_counter() - begun_s)
         self.planning_ms.add(self.budget.elapsed_ms())
         self.planning_cpu_ms.add((cpu_clock() - cpu_s) * 1000)
         self.overruns += self.budget.overrun()
@@ -162,22 +173,27 @@ class Planner:
     def _take_answers(self, turn: Turn) -> None:
         if self.gateway is None:
             return
-        more, kind = True, ""
+        more, has_begun = True, False
         while self._messages or more:
-            if kind and not self.budget.left(kind):
-                break
+            if has_begun and not self.budget.left("take" if self._messages else "answers"):
+                return
             if self._messages:
                 self._take(turn, self._messages.popleft())
                 self.budget.spend("take")
+                has_begun = True
             else:
                 self._messages.extend(self.gateway.poll(MESSAGES))
                 more = len(self._messages) == MESSAGES
                 if self._messages:
                     self.budget.spend("answers")
-            kind = "take" if self._messages else "answers"
+                    has_begun = True
         late_s = self.clock() - GRACE_S if self.requests else 0.0
         for request in [r for r in self.requests.values() if late_s > r.deadline_s]:
+            if has_begun and not self.budget.left("give up"):
+                return
+            has_begun = True
             self._give_up(request, RequestState.EXPIRED, "expired", turn.now_ms)
+            self.budget.spend("give up")
 
     def _take(self, turn: Turn, message: Answer | Failure) -> None:
         request = self.requests.pop(message.request_id, None)
@@ -241,16 +257,7 @@ class Planner:
             self.counts.failed += 1
 
     def _forget_plans(self, turn: Turn) -> None:
-        """Let the numbers of plans that nothing refers to any more be used again, when it is time to."""
-        if not self.plans.is_full:
-            return
-        agents, rows, entries, scopes = turn.agents, slice(turn.rows), self.cache.entries, len(self.scopes)
-        fallbacks = map(self.scopes.fallback_plan, range(scopes))
-        self.plans.keep(
-            [agents.plan[rows], agents.last_plan[rows], agents.next_plan[rows], entries.heuristic, entries.model,
-             self.scopes.default_plan[:scopes], np.array([WAIT_PLAN, *self._handing.plans(), *fallbacks], np.int32)]
-        )  # fmt: skip
-        self.budget.spend("forget")
+        self._forgetting.run(turn, self.budget)
 
     # Requests
 
@@ -258,21 +265,29 @@ class Planner:
         if self.gateway is None:
             return
         # Nobody waits for those that find out whether a near plan is right, and that is no reason to cancel them.
-        plans, before = self.cache.entries.model, self.budget.spent_units
-        waited_for = [request for request in self.requests.values() if plans[request.entry] < 0]
-        for request in self._unwanted.look(turn, waited_for, self.budget):
+        before = self.budget.spent_units
+        plans = self.cache.entries.model
+        waited_for = (request for request in self.requests.values() if plans[request.entry] < 0)
+        self._unwanted.look(turn, waited_for, self.budget)
+        if self.budget.spent_units > before and not self.budget.left("give up"):
+            return
+        while request := self._unwanted.next(turn):
             if request.id in self.requests:
                 self._give_up(request, RequestState.CANCELLED, "unwanted", turn.now_ms)
+                self.budget.spend("give up")
+                if not self.budget.left("give up"):
+                    return
         if self.cache.crowd_out(turn.now_ms):
             self.budget.spend("crowd out")
         if self.budget.spent_units > before and not self.budget.left("send"):
             return
-        self._has_heroes, examines = None, True
-        while (least_tier := self._least_tier(turn)) < NOBODY:
-            entry = self.recalling.examine() if examines and not least_tier else -1
+        self._present, examines = None, True
+        while may_ask := self._may_ask(turn):
+            examines = examines and not self.admission.everyone & ~may_ask
+            entry = self.recalling.examine() if examines else -1
             is_lent = entry >= 0
             if not is_lent:
-                entry = self.cache.pick(turn.now_ms, least_tier, looks=self.gateway.memory is not None)
+                entry = self.cache.pick(turn.now_ms, may_ask, looks=self.gateway.memory is not None)
             if entry < 0:
                 return
             # Nobody waits where a plan was lent: those who follow it are whom the model chooses for.
@@ -294,18 +309,24 @@ class Planner:
             if not self.budget.left("send"):
                 return
 
-    def _least_tier(self, turn: Turn) -> int:
-        """The lowest tier that may ask now."""
+    def _may_ask(self, turn: Turn) -> int:
+        """The tiers that may ask now, a bit each, and from the bit ``ORDERS`` on those that may about a new order."""
         assert self.gateway is not None
         in_flight, most = len(self.requests), self.gateway.max_in_flight
         # To walk over all rows is only worth it where places get scarce, and once a tick.
-        if in_flight >= most - most // 4 and self._has_heroes is None:
-            self._has_heroes = self._ordered_ms is not None or bool((turn.agents.tier[: turn.rows] == HERO).any())
+        if in_flight >= most - most // 4 and self._present is None:
+            of, self._present = turn.agents.tier[: turn.rows], 0
+            kept_for = [number for number, tier in enumerate(self._tiers) if tier.slots]
+            for number in kept_for:
+                # Once there was an order, the highest tier's places are kept for further ones, too.
+                if (number == kept_for[-1] and self._ordered_ms is not None) or (of == number).any():
+                    self._present |= 1 << number
         is_ready = self.gateway.is_ready
-        least = self.admission.decide(is_ready, in_flight, most, bool(self._has_heroes)).least_tier
-        if least == NOBODY and self._ordered_ms is not None and turn.now_ms - self._ordered_ms <= ORDERS_MS:
-            return ORDERS if self.admission.lends(is_ready, in_flight, most) else NOBODY
-        return least
+        tiers = self.admission.decide(is_ready, in_flight, most, self._present or 0)
+        has_ordered = self._ordered_ms is not None and turn.now_ms - self._ordered_ms <= ORDERS_MS
+        if tiers or (has_ordered and self.admission.lends(is_ready, in_flight, most)):
+            tiers |= self.admission.lenders() << ORDERS
+        return tiers
 
     def _fit(self, entry: int, steps: Steps) -> Steps | None:
         """Steps from the gateway's memory as they suit an entry: a model that chooses chose among its ideas only."""
@@ -325,9 +346,11 @@ class Planner:
     def _ask(self, entry: int, options: Sequence[tuple[int, int]]) -> bool:
         assert self.gateway is not None
         entries = self.cache.entries
-        deadline_s = self._policy.tier_deadline_s(int(entries.tier[entry]))
+        tier = int(entries.tier[entry])
+        own_s = self._tiers[tier].deadline_s if tier >= 0 else None
+        deadline_s = self._policy.deadline_s if own_s is None else own_s
         request = Request(
-            self._next_id, int(entries.scope[entry]), int(entries.key[entry]), entry, int(entries.tier[entry]),
+            self._next_id, int(entries.scope[entry]), int(entries.key[entry]), entry, tier,
             int(entries.demand[entry]), perf_counter(), self.clock() + deadline_s,
         )  # fmt: skip
         self._next_id += 1
@@ -341,7 +364,7 @@ class Planner:
         self.requests[request.id] = request
         self.cache.sent(entry)
         self.counts.sent += 1
-        self.admission.sent(request.id, self.clock())
+        self.admission.sent(request.id, self.clock(), tier)
         return True
 
     def _declare(self, scope_id: int) -> None:
@@ -378,6 +401,7 @@ class Planner:
         self.planning_ms.clear()
         self.planning_cpu_ms.clear()
         self.recalling.reset_counts()
+        self.waits.reset()
         self.overruns = 0
 
     # Observers

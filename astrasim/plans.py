@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -59,9 +58,9 @@ class Plan:
 class PlanStore:
     """All plans in use, by number. ``table`` holds them as arrays, which are replaced when the store grows.
 
-    Models never stop inventing plans, so numbers are used again: when the store :attr:`is_full`, its owner says by
-    :meth:`keep` which are still referred to. It holds at most 1,024 plans or twice as many as were in use then,
-    whichever is more, plus those of one tick.
+    Models never stop inventing plans, so numbers are used again: when the store :attr:`is_full`, its owner says which
+    are still referred to (:meth:`look_through`, :meth:`keep`, :meth:`forget_others`), in one go or over some ticks. It
+    holds at most 1,024 plans or twice as many as were in use then, whichever is more, plus those made meanwhile.
     """
 
     def __init__(self, vocabulary: Vocabulary, capacity: int = 256) -> None:
@@ -71,6 +70,7 @@ class PlanStore:
         self._keys: list[tuple[Steps, Origin]] = []
         self._spare: dict[int, None] = {}
         self._limit = MIN_LIMIT
+        self._kept: NDArray[np.bool_] | None = None
         self.table = _empty(capacity)
 
     def __len__(self) -> int:
@@ -81,15 +81,23 @@ class PlanStore:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time to call :meth:`keep`."""
+        """Whether it is time to :meth:`look_through` it."""
         return len(self._plans) >= self._limit and not self._spare
 
-    def keep(self, numbers: Iterable[NDArray[np.int32]]) -> None:
-        """All other numbers may stand for other plans from now on. Negative numbers are passed over."""
-        used = np.zeros(len(self._plans), np.bool_)
-        for array in numbers:
-            mark(array, used)
-        self._spare = dict.fromkeys(np.flatnonzero(~used).tolist())
+    def look_through(self) -> None:
+        """Begin to note which plans are referred to: those that are made or found from now on, and those to keep."""
+        self._kept = np.zeros(len(self._plans), np.bool_)
+
+    def keep(self, numbers: NDArray[np.int32]) -> None:
+        """These are referred to. Negative numbers are passed over."""
+        assert self._kept is not None
+        mark(numbers, self._kept)
+
+    def forget_others(self) -> None:
+        """All numbers that were not kept may stand for other plans from now on."""
+        assert self._kept is not None
+        self._spare = dict.fromkeys(np.flatnonzero(~self._kept).tolist())
+        self._kept = None
         self._limit = max(MIN_LIMIT, 2 * (len(self._plans) - len(self._spare)))
 
     def intern(self, steps: Steps, origin: Origin) -> int:
@@ -97,6 +105,8 @@ class PlanStore:
         number = self._numbers.get((steps, origin))
         if number is not None:
             self._spare.pop(number, None)
+            if self._kept is not None and number < len(self._kept):
+                self._kept[number] = True
             return number
         names = self._vocabulary
         plan = Plan(tuple(Step(names.actions[a].name, names.targets[t], s) for a, t, s in steps), origin)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .agents import Agent, Handle, Thing, handle_class
 from .compiled import Compiled
@@ -20,7 +21,7 @@ NEVER_LOOKED = -1
 
 AGENT_FIXED: tuple[Fixed, ...] = (
     ("scope", np.int32, 0),  # number of its scope
-    ("tier", np.int32, 0),  # index into gateway.policy.TIERS
+    ("tier", np.uint8, 0),  # index into Settings.tiers
     ("key", np.int64, 0),  # its situation, packed
     ("interrupt_key", np.int64, 0),  # the interrupt features alone, packed
     ("need", np.uint8, NEED_NONE),  # why it waits for the planner
@@ -38,6 +39,7 @@ AGENT_FIXED: tuple[Fixed, ...] = (
     ("fresh", np.uint8, 0),  # bits of kernels.columns: FRESH, REACHED_SECOND, IS_SECOND_TRY
     ("last_plan", np.int32, -1),  # the plan that ended last
     ("next_plan", np.int32, -1),  # a model's plan that takes over when the step ends
+    ("waited", np.uint16, 0),  # ticks whose planning ended before its need was met
 )
 
 
@@ -134,6 +136,24 @@ class Population:
         if agent._table is not self.agents:
             raise _foreign(agent)
         return row
+
+    def rows_of(self, agents: Handle | Iterable[Handle] | NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The rows of one agent, of several, or of those that a mask over the rows says.
+
+        Raises:
+            DomainError: for an array that is no such mask. Other errors as ``row_of``.
+        """
+        if isinstance(agents, Handle):
+            return np.array([self.row_of(agents)], np.int64)
+        if not isinstance(agents, np.ndarray):
+            handles: Iterable[Handle] = agents
+            return np.array([self.row_of(agent) for agent in handles], np.int64)
+        if agents.dtype != np.bool_ or agents.shape != (self.agents.count,):
+            raise DomainError(
+                f"an array of {agents.dtype}, shape {agents.shape}, names no agents; give handles, or a mask of bool, "
+                f"shape ({self.agents.count},), such as sim.agents.x < 50"
+            )
+        return np.flatnonzero(agents)
 
     def notice_deletions(self) -> None:
         """Drop the rows of all that left the world."""

@@ -34,6 +34,8 @@ AGAIN_MS = 5000
 AGAIN_TICKS = 16
 TAKES_MS = 150
 """How long a look-up may take before the model is asked instead."""
+_TAKEN = 8
+"""What look-ups came to is taken in so many at a time."""
 _EXAMINED = 1024
 _TRIES = 8
 
@@ -54,6 +56,7 @@ class Recalling:
         self._rng = np.random.default_rng(seed)
         self._lent: deque[tuple[int, int, int]] = deque(maxlen=_EXAMINED)
         self._sent: dict[tuple[int, int], int] = {}
+        self._found: deque[Recalled] = deque()
         self._tick = 0
         self._vectors: NDArray[np.float32] = np.zeros((MAX_LOOKS, max(1, len(compiled.features.column))), np.float32)
         self._widths: NDArray[np.int32] = np.zeros(MAX_LOOKS, np.int32)
@@ -77,18 +80,25 @@ class Recalling:
             return
         for level, scopes in self.memory.withdrawn():
             self._cache.withdraw(level, scopes)
-        self._take_all(turn, self.memory)
         if len(tended.retired):
             self.memory.retire(self._situations(tended.retired[:MAX_LOOKS]))
         if len(tended.used):
             self.memory.used(self._situations(tended.used[:MAX_LOOKS]))
+            budget.spend("recall")
+            if not budget.left("recall"):
+                return
+        self._found.extend(self.memory.found())
+        while self._found:
+            self._take_some([self._found.popleft() for _ in range(min(len(self._found), _TAKEN))], turn)
+            budget.spend("recall")
+            if not budget.left("recall"):
+                return
         # Who is new is looked up at once; others in larger messages now and then, because each one costs a system call.
         again_ms = AGAIN_MS if self._tick % AGAIN_TICKS == 0 else int(NEVER)
         due = self._cache.due_looks(turn.now_ms, again_ms, TAKES_MS)
         if len(due):
             self._look(due, turn)
-        if len(due) or len(tended.used):
-            budget.spend("recall")
+            budget.spend("look")
 
     def _situations(self, entries: NDArray[np.int32]) -> list[tuple[int, int]]:
         table = self._cache.entries
@@ -147,10 +157,7 @@ class Recalling:
         """It was named, and could not be asked about now."""
         self._lent.append((entry, *self._situations(np.array([entry], np.int32))[0]))
 
-    def _take_all(self, turn: Turn, memory: Memory) -> None:
-        found = memory.found()
-        if not found:
-            return
+    def _take_some(self, found: list[Recalled], turn: Turn) -> None:
         at = self._cache.find_all([(each.scope_id, each.key) for each in found])
         self._answered += len(found)
         self._cache.entries.look_ends[at[at >= 0]] = 0

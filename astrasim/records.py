@@ -41,8 +41,9 @@ class RequestRecord(NamedTuple):
     """A request has come to ``state``.
 
     ``situation``: the words of what it asks about; ``key`` is the same as a number. ``tier`` and ``waiting``: the
-    highest tier, and how many agents, that waited when it was asked. ``reason``: why it failed or was cancelled, else
-    "". ``plan``: what the model answered, of one that is STORED.
+    highest tier, and how many agents, that waited when it was asked; "" and 0 where nobody did, and it is to show
+    whether the plan of a near situation is right. ``reason``: why it failed or was cancelled, else "". ``plan``: what
+    the model answered, of one that is STORED.
     """
 
     at_s: float

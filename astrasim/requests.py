@@ -44,7 +44,8 @@ ALLOWED: dict[RequestState, frozenset[RequestState]] = {
 class Request:
     """One request about the (scope, key) of the cache entry ``entry``.
 
-    ``asked_at`` is ``perf_counter`` when it was asked, ``deadline_s`` a time of the simulation's clock, in seconds.
+    ``tier``: the highest that waited for it, -1 for a look at a plan that was lent. ``asked_at`` is ``perf_counter``
+    when it was asked, ``deadline_s`` a time of the simulation's clock, in seconds.
     """
 
     id: int

@@ -24,9 +24,10 @@ class Scopes:
         self._numbers: dict[Scope, int] = {}
         self.scopes: list[Scope] = []
         self._heuristics: list[Callable[[Situation], Any] | None] = []
-        self._style_plans: list[int] = []
         self._written: dict[tuple[int, str], Steps] = {}
         self.default_plan: NDArray[np.int32] = np.zeros(64, np.int32)
+        self.style_plan: NDArray[np.int32] = np.zeros(64, np.int32)
+        """By scope: what an agent does whose heuristic failed, is not there, or could not be called in time."""
 
     def __getitem__(self, number: int) -> Scope:
         return self.scopes[number]
@@ -45,8 +46,9 @@ class Scopes:
         default = read_compact_plan("\n".join(role.default), self._compiled.vocabulary, scope)
         if number == len(self.default_plan):
             self.default_plan = np.concatenate([self.default_plan, np.zeros_like(self.default_plan)])
+            self.style_plan = np.concatenate([self.style_plan, np.zeros_like(self.style_plan)])
         self.default_plan[number] = self._plans.intern(default, Origin.HEURISTIC)
-        self._style_plans.append(self._plans.intern(self._compiled.style_plan(scope), Origin.HEURISTIC))
+        self.style_plan[number] = self._plans.intern(self._compiled.style_plan(scope), Origin.HEURISTIC)
         self._heuristics.append(declared.get(scope.role, declared.get(scope.kind)))
         self._numbers[scope] = number
         self.scopes.append(scope)
@@ -60,7 +62,7 @@ class Scopes:
         """
         heuristic = self._heuristics[number]
         if heuristic is None:
-            return self._style_plans[number]
+            return int(self.style_plan[number])
         scope = self.scopes[number]
         situation = Situation(self._compiled.vocabulary, scope, key)
         name = getattr(heuristic, "__name__", repr(heuristic))
@@ -88,7 +90,3 @@ class Scopes:
             if len(self._written) < 65_536:
                 self._written[number, text] = steps
         return self._plans.intern(steps, Origin.HEURISTIC)
-
-    def fallback_plan(self, number: int) -> int:
-        """The plan of a scope whose heuristic failed: its role's style."""
-        return self._style_plans[number]

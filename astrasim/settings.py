@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -15,12 +15,14 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings.exceptions import SettingsError as NoJson
 
 from .arguments import unknown
 from .errors import SettingsError
 from .gateway.policy import GatewayPolicy, RequestsPerSecond
 from .gateway.spec import ApiKey
 from .pace import BudgetMs, BudgetUnits, Every
+from .tiers import TIERS, Tier, check_tiers
 from .vocabulary import PromptLength
 
 PREFIX = "ASTRASIM_"
@@ -77,6 +79,10 @@ class Settings(BaseSettings, GatewayPolicy):
     prompt: PromptLength = "full"
     """How much a model is told: ``full`` (what each action does, 4 examples), ``compressed`` (terse, 2 examples) or
     ``simplified`` (three lines, no example, one step)."""
+    tiers: Annotated[tuple[Tier, ...], AfterValidator(check_tiers)] = TIERS
+    """Who may ask a model, how often, with which deadline and prompt, and which share of the budget is kept for them:
+    least first (:class:`~astrasim.tiers.Tier`). In ``astrasim.toml`` a table ``[[tiers]]`` each, in ``ASTRASIM_TIERS``
+    JSON."""
     every: Every = 1
     """Each agent perceives in every so-manieth tick, and in its first."""
     governor: bool = False
@@ -134,6 +140,8 @@ class Settings(BaseSettings, GatewayPolicy):
             super().__init__(**values)
         except ValidationError as error:
             raise SettingsError("; ".join(_explain(problem, values) for problem in error.errors())) from None
+        except NoJson as error:
+            raise SettingsError(f"the environment's settings: {error}; write JSON there") from None
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"{FILE} is no TOML file: {error}") from None
 
@@ -190,12 +198,15 @@ def _unknown_variables() -> list[str]:
 
 
 def _explain(problem: Any, given: dict[str, Any]) -> str:
-    name = str(problem["loc"][0])
+    name, *inside = map(str, problem["loc"])
+    path = ".".join([name, *inside])
+    where = "" if name in given else f" (from {origin(name) or FILE})"
+    if problem["type"] == "extra_forbidden" and inside:
+        return unknown(inside[-1], list(Tier.model_fields), f"setting {path}{where}", "field of a tier")
     if problem["type"] == "extra_forbidden":
         return unknown(name, list(Settings.model_fields), "settings" if name in given else FILE, "setting")
-    where = "" if name in given else f" (from {origin(name) or FILE})"
     value = "..." if name == "api_key" else repr(problem["input"])
-    return f"setting {name}={value}{where}: {problem['msg']}{_range(name)}"
+    return f"setting {path}={value}{where}: {problem['msg']}{'' if inside else _range(name)}"
 
 
 def _range(name: str) -> str:

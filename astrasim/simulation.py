@@ -23,7 +23,6 @@ from .examples import with_examples
 from .frames import keep_freed_memory
 from .gateway import Gateway, ModelSpec
 from .gateway.keeping import Keeping
-from .gateway.policy import TIERS
 from .governor import Governor
 from .kernels.columns import NEED_ORDER, Agents, Things, no_events
 from .kernels.sharing import SHARED_FROM, has_second_core
@@ -35,14 +34,15 @@ from .obstacles import Obstacles, obstacle_grid
 from .pace import Pace
 from .planner import Planner
 from .population import NEVER_LOOKED, Population
+from .promotion import Promotion
 from .reports import Reports
 from .settings import Settings
 from .situation import Situation
 from .statistics import Statistics, Window
-from .vocabulary import Vocabulary, normalise_order
+from .vocabulary import PromptLength, Vocabulary, normalise_order
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 log = logging.getLogger("astrasim")
 
@@ -110,10 +110,13 @@ class Simulation:
         self.agents.tick_s = self.settings.tick_s
         gateway = self._gateway()
         self.planner = Planner(self.compiled, self.settings, self.pace, gateway)
+        self._promotion = Promotion(self.settings, self.agents, self.planner)
+        self.agents.tier_names = tuple(tier.name for tier in self.settings.tiers)
+        self.agents.set_tier = self.set_tier
         self.observation = Observation(self, self._world.all_processors)
         for role in self.compiled.roles.values():
             for kind in role.kinds:
-                self._scope(kind, role.name, "")
+                self._scope(kind, role.name, "", self._promotion.prompts[0])
         if pipeline is None:
             # By name: the systems are the layer above this one, and a default is no reason to turn that round.
             pipeline = importlib.import_module("astrasim.systems").PIPELINE
@@ -156,7 +159,9 @@ class Simulation:
                 gateway.start()
             for old in np.unique(self.agents.scope).tolist():
                 scope = self.planner.scopes[old]
-                self.agents.scope[self.agents.scope == old] = self._scope(scope.kind, scope.role, scope.order)
+                self.agents.scope[self.agents.scope == old] = self._scope(
+                    scope.kind, scope.role, scope.order, scope.prompt
+                )
         self.model_reason = reason
         log.info("model: %s (%s)", self.model_tag, reason)
         return reason
@@ -190,10 +195,11 @@ class Simulation:
         y: float = 0.0,
         *,
         role: str | None = None,
-        tier: str = "minion",
+        tier: str | None = None,
         **columns: float,
     ) -> Agent:
-        """A new agent at (x, y), its home. ``columns`` set further columns of it.
+        """A new agent at (x, y), its home. ``columns`` set further columns of it. ``tier``: one of the setting
+        ``tiers``; None for the least.
 
         Raises:
             DomainError: for a kind, role, tier or column that does not exist, or a value that is not finite.
@@ -201,20 +207,19 @@ class Simulation:
         return self.spawn_many(kind, 1, x=x, y=y, role=role, tier=tier, **columns)[0]
 
     def spawn_many(
-        self, kind: str, number: int, *, role: str | None = None, tier: str = "minion", **columns: Any
+        self, kind: str, number: int, *, role: str | None = None, tier: str | None = None, **columns: Any
     ) -> list[Agent]:
         """``number`` new agents; a column's value is one number or an array of shape (number,). Errors as ``spawn``."""
         if kind not in self.domain.kinds:
             raise DomainError(unknown(kind, self.domain.kinds, "spawn", "kind"))
-        if tier not in TIERS:
-            raise DomainError(unknown(tier, TIERS, "spawn", "tier"))
-        scope = self._scope(kind, role, "")
+        number_of_tier = 0 if tier is None else self._promotion.number(tier, "spawn")
+        scope = self._scope(kind, role, "", self._promotion.prompts[number_of_tier])
         self._make_way()
         rows = self._population.add_agents(kind, number, columns)
         if self.agents.count >= SHARED_FROM:
             keep_freed_memory()
         self.agents.scope[rows] = scope
-        self.agents.tier[rows] = TIERS.index(tier)
+        self.agents.tier[rows] = number_of_tier
         self.agents.plan[rows] = self.planner.scopes.default_plan[scope]
         return cast("list[Agent]", self.agents.handles[rows])
 
@@ -256,7 +261,7 @@ class Simulation:
         row = self._population.row_of(agent)
         old = int(self.agents.scope[row])
         scope = self.planner.scopes[old]
-        new = self._scope(scope.kind, scope.role, normalise_order(text))
+        new = self._scope(scope.kind, scope.role, normalise_order(text), scope.prompt)
         if new != old:
             self.agents.scope[row] = new
             # Who needs a plan has looked around. Who never did will need one as soon as it has.
@@ -264,10 +269,26 @@ class Simulation:
                 self.agents.need[row] = NEED_ORDER
                 self.planner.serving.ordered[agent] = None
 
-    def _scope(self, kind: str, role: str | None, order: str) -> int:
+    def set_tier(self, agents: Agent | Iterable[Agent] | NDArray[np.bool_], tier: str) -> None:
+        """Put agents into another tier; cheap enough for each tick. ``agent.tier = "hero"`` does it for one.
+
+        Their plans stay theirs. What they wait for ranks as their new tier from now on (never lower than before); if
+        that has a prompt of its own, they ask with it when they need their next plan.
+
+        Args:
+            agents: one, several, or a mask over the rows, shape (agents,): ``sim.set_tier(sim.agents.x < 50, "hero")``.
+
+        Raises:
+            DomainError: for a tier that does not exist, or a mask of another shape. Nothing changes then, nor below.
+            AgentGone: if one was deleted.
+            WorldError: if one is of another simulation.
+        """
+        number = self._promotion.number(tier, "set_tier")
+        self._promotion.promote(self._population.rows_of(agents), number, self.time)
+
+    def _scope(self, kind: str, role: str | None, order: str, prompt: PromptLength) -> int:
         found = self.compiled.role_for(kind, role)
-        scope = self.compiled.scope(kind, found, order, self.model_tag, self.settings.prompt)
-        return self.planner.scopes.intern(scope)
+        return self.planner.scopes.intern(self.compiled.scope(kind, found, order, self.model_tag, prompt))
 
     # Time
 

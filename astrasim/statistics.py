@@ -103,6 +103,25 @@ class Planning(NamedTuple):
     units: int
 
 
+class Waiting(NamedTuple):
+    """What was left over when the budget of a tick was spent: it is done later. Over the last 4096 ticks, but for
+    ``mean_agents``, ``put_off`` and ``stopgaps``.
+
+    ``agents``: those who needed a plan still (they stand at their role's default plan, or go on with what was
+    interrupted). ``wait_s``: how long the longest of them had to wait, until the next tick, in seconds of the
+    simulation. ``plans``: the model's plans that were not handed out yet to all who wait for them. ``put_off``: by
+    kind of work, how many ticks ended before it had its turn. ``stopgaps``: plans in the style of its role, which an
+    agent got because the heuristic could not be called for its situation within a quarter of a second.
+    """
+
+    agents: Percentiles
+    mean_agents: float
+    wait_s: Percentiles
+    plans: Percentiles
+    put_off: dict[str, int]
+    stopgaps: int
+
+
 class Requests(NamedTuple):
     """``sent`` is the sum of ``answered``, ``failed``, ``rejected``, ``cancelled`` and ``in_flight``.
 
@@ -195,6 +214,7 @@ class Statistics(NamedTuple):
     agents: int
     tick_ms: Percentiles
     planning: Planning
+    waiting: Waiting
     requests: Requests
     lookups: Lookups
     cache: CacheStatistics

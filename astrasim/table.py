@@ -18,7 +18,7 @@ a number that is never used again.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +75,9 @@ class Table:
         self.departures = 0
         """How many rows were ever removed."""
         self.kind_names: tuple[str, ...] = ()
+        self.tier_names: tuple[str, ...] = ()
+        self.set_tier: Callable[[Any, str], None]
+        """What a handle whose tier is set calls, with itself and the name. The simulation says."""
         self.refers_to: list[Table] = []
         """For each reference column, the table that its rows are of."""
         self.tick_s = 1 / 60

@@ -24,17 +24,25 @@ class Unwanted:
         self._cache, self._after_ms = cache, int(unwanted_s * 1000)
         self._next_ms = 0
         self._suspects: list[Request] = []
+        self._found: list[Request] = []
         self._cursor = 0
 
-    def look(self, turn: Turn, requests: Iterable[Request], budget: Budget) -> list[Request]:
-        """The requests that can be cancelled, once they are found."""
+    def next(self, turn: Turn) -> Request | None:
+        """One of those that were found, if nobody came to its situation since."""
+        while self._found:
+            if found := self._forsaken(turn, [self._found.pop()]):
+                return found[0]
+        return None
+
+    def look(self, turn: Turn, requests: Iterable[Request], budget: Budget) -> None:
+        """Find the requests that can be cancelled, as far as there is time."""
         if not self._suspects:
-            if turn.now_ms < self._next_ms:
-                return []
+            if turn.now_ms < self._next_ms or self._found:
+                return
             self._next_ms = turn.now_ms + _LOOK_EVERY_MS
             self._suspects = self._forsaken(turn, requests)
             if not self._suspects:
-                return []
+                return
             self._cache.entries.flags[[request.entry for request in self._suspects]] &= ~np.uint8(WAITED_FOR)
             self._cursor = turn.rows
         # From the last row down: when rows are deleted between two pieces, the last rows move to lower places, which
@@ -45,14 +53,13 @@ class Unwanted:
             mark_waiting(turn.agents, self._cache.entries, first, last)
             budget.spend("walk")
             if not budget.left("walk"):
-                return []
+                return
         entries = self._cache.entries
-        found = [
+        self._found = [
             request for request in self._forsaken(turn, self._suspects)
             if not entries.flags[request.entry] & WAITED_FOR
         ]  # fmt: skip
         self._suspects = []
-        return found
 
     def _forsaken(self, turn: Turn, requests: Iterable[Request]) -> list[Request]:
         used = self._cache.entries.used

@@ -13,6 +13,7 @@ from .handing import Turn
 from .kernels.choosing import mark_waiting
 from .membership import inside
 from .settings import Settings
+from .tiers import TIERS
 
 NOTICE_AFTER_S = 1.0
 WORLD = "astrasim warm-up"
@@ -51,7 +52,7 @@ def _run() -> None:
     settings = Settings(
         model="none", warmup=False, capacity=8, cache_entries=64, budget_ms=1000,
         # The defaults, lest the environment says otherwise and some kernel has nothing to do.
-        budget_units=None, every=1, tick_s=1 / 60, governor=False,
+        budget_units=None, every=1, tick_s=1 / 60, governor=False, tiers=TIERS,
     )  # fmt: skip
     with Simulation(domain, settings) as sim:
         agents = [*sim.spawn_many("a", 3, x=1), *sim.spawn_many("b", 3, x=2)]
@@ -65,15 +66,18 @@ def _run() -> None:
         sim.tick()
         sim.pace.every = 1
         sim.why(agents[1])
+        sim.set_tier(agents[1], "hero")
+        sim.planner.cache.raise_tier(np.zeros(1, np.int32), 1, 0)
+        sim.planner.waits.count(turn := Turn(sim.columns(), sim.thing_columns(), sim.agents.count, 0.0), False, 0)
         sim.planner.cache.put_back(0)
         sim.planner.cache.pick(0)
         sim.planner.cache.due_looks(0, 1, 1)
         sim.planner.cache.tend(0)
         sim.planner.hand_out_all([(0, 0)], sim.columns(), sim.thing_columns(), sim.agents.count)
-        turn = Turn(sim.columns(), sim.thing_columns(), sim.agents.count, 0.0)
         sim.planner.choices.options(turn, 0)
         mark_waiting(turn.agents, sim.planner.cache.entries, 0, turn.rows)
         sim.planner.cache.crowd_out(0, most=0)
         sim.planner.recalling.vectors(np.zeros(1, np.int32), turn)
         sim.planner.cache.find_all([(0, 0)])
-        sim.planner.plans.keep([turn.agents.plan])
+        sim.planner.plans.look_through()
+        sim.planner.plans.keep(turn.agents.plan)

@@ -74,6 +74,8 @@ def _earlier_lines(sim: Simulation, row: int) -> list[str]:
 
 
 def _instead(sim: Simulation, row: int) -> str:
+    if sim.agents.entry[row] < 0 and not sim.agents.need[row] and sim.agents.plan_interrupt_key[row] != NEVER_LOOKED:
+        return "; in its role's style, because so many waited for a plan"
     if sim.agents.entry[row] < 0:
         return "; the role's default plan, until it is served"
     if sim.agents.plan[row] == WAIT_PLAN:
@@ -99,8 +101,10 @@ def _model_lines(sim: Simulation, row: int, key: int) -> list[str]:
         lines.append("this situation: the model has been asked")
     elif (wait_s := int(entries.blocked[entry]) / 1000 - sim.time) > 0:
         lines.append(f"this situation: the last request brought no plan; not asked again for {wait_s:.1f} s")
+    elif entries.tier[entry] < 0 and not (tier := sim.settings.tiers[int(sim.agents.tier[row])]).asks:
+        lines.append(f"this situation: nobody in it may ask a model (tier {tier.name}: requests_per_second 0)")
     elif entries.flags[entry] & WANTED:
-        reason = planner.admission.decision.reason
+        reason = planner.admission.why_not(int(entries.tier[entry]))
         lines.append(f"this situation: waits for its turn to be asked{f': {reason}' if reason else ''}")
     else:
         lines.append("this situation: the model has not been asked")

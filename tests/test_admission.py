@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astrasim import Agent, Domain, GatewayPolicy, Simulation
-from astrasim.admission import ALL, NOBODY, Admission
-from astrasim.gateway.policy import HERO
+from astrasim import Agent, Domain, GatewayPolicy, Simulation, Tier
+from astrasim.admission import Admission
 from astrasim.pace import Pace
 
 TICK_S = 0.1
@@ -77,7 +76,7 @@ def test_a_hero_finds_a_place_however_many_minions_ask(start: Start, stand_in: A
     minions = sim.spawn_many("cow", 20, mood=range(1, 21))
     run(sim, 1)
     assert len(stand_in.asked) == 6, "two of eight places are kept"
-    assert "the last 2 of 8 places are kept for heroes" in why_not(sim, minions, stand_in)
+    assert "the last 2 of 8 places are kept for higher tiers (hero)" in why_not(sim, minions, stand_in)
     startle(sim, hero, 30)
     run(sim, 0.3)
     assert moods(sim, stand_in)[6:] == [30]
@@ -103,8 +102,10 @@ def test_whoever_waits_long_is_heard_among_heroes(start: Start, stand_in: Any) -
 
 
 def test_each_tier_has_its_deadline(start: Start, stand_in: Any) -> None:
-    sim = start(deadline_s=7.0, boss_deadline_s=8.0, hero_deadline_s=20.0)
-    for mood, tier in enumerate(("minion", "leader", "boss", "hero")):
+    deadlines_s = {"minion": None, "leader": None, "boss": 8.0, "hero": 20.0}
+    tiers = [Tier(name=name, deadline_s=deadline_s) for name, deadline_s in deadlines_s.items()]
+    sim = start(deadline_s=7.0, tiers=tiers)
+    for mood, tier in enumerate(deadlines_s):
         sim.spawn("cow", mood=mood, tier=tier)
     run(sim, 0.3)
     by_mood = dict(zip(moods(sim, stand_in), stand_in.deadlines_s.values(), strict=True))
@@ -187,7 +188,7 @@ def test_neither_requests_nor_tokens_ever_pass_their_limits(costs: list[tuple[fl
     for pause, cost, tries in costs:
         now += pause
         admission.pass_time(now)
-        while admission.decide(True, 0, 32, False) == ALL:
+        while admission.decide(True, 0, 32):
             number += 1
             admission.sent(number, now)
             admission.ended(number, tries, cost)
@@ -203,14 +204,26 @@ def test_neither_requests_nor_tokens_ever_pass_their_limits(costs: list[tuple[fl
 
 
 def test_the_decision_says_why() -> None:
-    admission = Admission(GatewayPolicy(hero_slots=3), Pace(requests_per_second=1.0))
+    tiers = [Tier(name="crowd"), Tier(name="captain", slots=1), Tier(name="hero", slots=3, requests_per_second=2)]
+    admission = Admission(GatewayPolicy(), Pace(requests_per_second=50.0), tiers)
     admission.pass_time(1000.0)
-    assert admission.decide(False, 0, 16, True) == (NOBODY, "the model cannot be asked now")
-    assert admission.decide(True, 16, 16, True) == (NOBODY, "16 requests are with the model (max_in_flight)")
-    assert admission.decide(True, 13, 16, True).least_tier == HERO
-    assert admission.decide(True, 12, 16, True) == admission.decide(True, 13, 16, False) == ALL
-    admission.sent(1, 1000.0)
-    assert admission.decide(True, 1, 16, True).reason == "1 requests a second go out (requests_per_second)"
+    crowd, captain, hero, both = 0b001, 0b010, 0b100, 0b110
+
+    def refused(may_ask: int, *asked: Any) -> list[str]:
+        assert admission.decide(*asked) == may_ask
+        return [admission.why_not(tier) for tier in range(3)]
+
+    assert refused(0, False, 0, 16, both) == ["the model cannot be asked now"] * 3
+    assert refused(0, True, 16, 16, both) == ["16 requests are with the model (max_in_flight)"] * 3
+    kept = "the last 4 of 16 places are kept for higher tiers (captain, hero)"
+    assert refused(captain | hero, True, 12, 16, both) == [kept, "", ""]
+    assert refused(hero, True, 13, 16, both)[1] == "the last 3 of 16 places are kept for higher tiers (hero)"
+    assert refused(crowd | both, True, 11, 16, both) == refused(crowd | both, True, 15, 16) == [""] * 3
+    admission.sent(1, 1000.0, tier=2)
+    assert refused(crowd | captain, True, 1, 16)[2] == "2 requests a second go out for the tier hero"
+    for number in range(2, 6):
+        admission.sent(number, 1000.0, tier=0)
+    assert refused(0, True, 5, 16) == ["50 requests a second go out (requests_per_second)"] * 3
 
 
 # Nobody waits any more

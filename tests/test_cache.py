@@ -70,7 +70,7 @@ def test_an_entry_used_anew_keeps_nothing_of_what_it_was() -> None:
     entry = cache.put_heuristic(0, 99, 7, now_ms=20)
     e = cache.entries
     assert (e.heuristic[entry], e.model[entry], e.arrival[entry], e.flags[entry]) == (7, -1, -1, 0)
-    assert (e.demand[entry], e.tier[entry], e.seen[entry], e.blocked[entry]) == (0, 0, 0, 0)
+    assert (e.demand[entry], e.tier[entry], e.seen[entry], e.blocked[entry]) == (0, -1, 0, 0)
 
 
 # Many sets
@@ -174,14 +174,17 @@ def moody_world() -> Domain:
 def right_plan(sim: Simulation, row: int) -> bool:
     """Whether the plan of an agent is one that was made for the situation in which it took it."""
     agents = sim.agents
-    source, [step] = Source(int(agents.source[row])), sim.planner.plans[int(agents.plan[row])].steps
+    source = Source(int(agents.source[row]))
+    if agents.entry[row] < 0:  # its role's style, because the heuristic could not be called in time
+        return source is Source.HEURISTIC
+    [step] = sim.planner.plans[int(agents.plan[row])].steps
     if source is Source.HEURISTIC:
         return step.action == "wait" or step.seconds == heuristic_seconds(int(agents.plan_key[row]))
     return step.seconds == model_seconds(int(agents.scope[row]), int(agents.plan_key[row]))
 
 
 @pytest.mark.parametrize("entries", [8, 16, 64, 1024])
-@pytest.mark.parametrize("budget_units", [4, 1000])
+@pytest.mark.parametrize("budget_units", [5, 1000])
 def test_nobody_ever_has_a_plan_made_for_another_situation(
     simulate: Callable[..., Simulation], entries: int, budget_units: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +244,13 @@ def plan(seconds: float, length: int = 1) -> Any:
     return tuple((1, 2, seconds + i) for i in range(length))
 
 
+def forget_but(store: PlanStore, *kept: int) -> None:
+    store.look_through()
+    store.keep(np.array([-1, *kept], np.int32))
+    store.keep(np.array([], np.int32))
+    store.forget_others()
+
+
 def test_equal_plans_of_one_origin_are_one(store: PlanStore) -> None:
     first = store.intern(plan(1.0), Origin.MODEL)
     assert store.intern(plan(1.0), Origin.MODEL) == first
@@ -251,7 +261,7 @@ def test_equal_plans_of_one_origin_are_one(store: PlanStore) -> None:
 
 def test_a_store_whose_plans_are_all_in_use_grows(store: PlanStore) -> None:
     numbers = [store.intern(plan(i, 1 + i % 8), Origin.MODEL) for i in range(3000)]
-    store.keep([np.array(numbers, np.int32)])
+    forget_but(store, *numbers)
     assert numbers == list(range(3000)) and not store.is_full
     for i, number in enumerate(numbers):
         assert [step.seconds for step in store[number].steps] == [i + k for k in range(1 + i % 8)]
@@ -263,7 +273,7 @@ def test_a_store_forgets_what_nobody_refers_to(store: PlanStore) -> None:
     most = 0
     for i in range(20_000):
         if store.is_full:
-            store.keep([np.array([-1, *kept], np.int32), np.array([], np.int32)])
+            forget_but(store, *kept)
         store.intern(plan(1000 + i, 1 + i % 8), Origin.MODEL)
         most = max(most, len(store))
     assert most <= 1024 and len(store.table.length) <= 2048
@@ -272,10 +282,22 @@ def test_a_store_forgets_what_nobody_refers_to(store: PlanStore) -> None:
     assert store[last].origin is Origin.MODEL and store.table.from_model[last] and store.table.length[last] == 8
 
 
+def test_what_is_made_or_comes_again_while_the_store_is_looked_through_stays(store: PlanStore) -> None:
+    numbers = [store.intern(plan(i), Origin.MODEL) for i in range(1024)]
+    store.look_through()
+    store.keep(np.array(numbers[:10], np.int32))
+    again, new = store.intern(plan(500), Origin.MODEL), store.intern(plan(9000), Origin.MODEL)
+    store.keep(np.array([new], np.int32))
+    store.forget_others()
+    for i in range(1013):
+        assert store.intern(plan(5000 + i), Origin.MODEL) not in (again, new, *numbers[:10])
+    assert (store[again].steps[0].seconds, store[new].steps[0].seconds) == (500, 9000)
+
+
 def test_a_plan_that_comes_again_before_its_number_is_reused_is_not_lost(store: PlanStore) -> None:
     numbers = [store.intern(plan(i), Origin.MODEL) for i in range(1024)]
     assert store.is_full
-    store.keep([])
+    forget_but(store)
     again = store.intern(plan(5), Origin.MODEL)
     assert again == numbers[5]
     for i in range(1023):

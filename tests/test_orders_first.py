@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from astrasim import Agent, Domain, Simulation, Source
+from astrasim import Agent, Domain, Simulation, Source, Tier
+from astrasim.kernels.columns import NEED_END
 
 Start = Callable[..., Simulation]
 MOODS = 40
@@ -91,6 +92,17 @@ def test_orders_in_every_tick_do_not_keep_others_waiting(start: Start) -> None:
     assert (sim.agents.need[1:300] == 0).all(), "two units are a heuristic and the cow that it was called for"
 
 
+def test_orders_and_shares_of_the_budget_together_do_not_keep_others_waiting(start: Start) -> None:
+    sim = start(model=False, budget_units=2, tiers=[Tier(name="crowd"), Tier(name="chief", budget_share=0.9)])
+    chief, cow = sim.spawn("cow", tier="chief"), sim.spawn("cow", tier="chief")
+    sim.spawn_many("cow", 300, mood=np.arange(300) % 3)
+    for tick in range(300):
+        sim.agents.need[chief.row] = NEED_END
+        sim.order(cow, f"to the barn, {tick} times")
+        sim.tick()
+    assert (sim.agents.need[2:] == 0).all()
+
+
 def test_an_order_for_one_that_dies_at_once_harms_nobody(start: Start) -> None:
     sim = start(model=False, budget_ms=0.0)
     cows = sim.spawn_many("cow", 3)
@@ -163,3 +175,14 @@ def test_orders_are_asked_about_before_all_that_waits_and_in_any_number(start: S
     before = len(stand_in.asked)
     settle(sim, 40)
     assert all(orders_asked(sim, stand_in)[before : before + 10])
+
+
+def test_an_order_to_one_that_has_waited_long_is_asked_about_too(start: Start, stand_in: Any) -> None:
+    sim = start(budget_units=0)
+    cows = sim.spawn_many("cow", MOODS, mood=range(MOODS))
+    settle(sim)
+    assert sim.agents.need.all() and (sim.agents.waited >= 15).all(), "others now follow the style of their role"
+    sim.order(cows[3], "to the barn")
+    sim.pace.budget_units = 1000
+    sim.tick()
+    assert step(sim, cows[3]) == "go barn" and orders_asked(sim, stand_in) == ["to the barn"]

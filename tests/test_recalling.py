@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from astrasim import Domain, Simulation, Source
+from astrasim import Domain, Observer, Simulation, Source
 from astrasim.gateway.recalled import Look, MemoryStatistics, Recalled
+from astrasim.records import RequestRecord
+from astrasim.requests import RequestState
 
 Simulate = Callable[..., Simulation]
 
@@ -47,6 +49,15 @@ class Memory:
     def used(self, pairs: Any) -> None: ...
     def retire(self, pairs: list[tuple[int, int]]) -> None:
         self.retired += pairs
+
+
+class Tiers(Observer):
+    def __init__(self) -> None:
+        self.of_requests: list[str] = []
+
+    def request(self, request: RequestRecord) -> None:
+        if request.state is RequestState.SENT:
+            self.of_requests.append(request.tier)
 
 
 def world(*ideas: str) -> Domain:
@@ -155,8 +166,10 @@ def test_a_share_of_the_requests_asks_about_what_was_near(simulate: Simulate, st
     agents = [sim.spawn("unit", mood=mood) for mood in range(5)]
     run(sim, 40)
     assert not stand_in.asked, "a share of no requests is none, however many are allowed"
+    sim.observe(tiers := Tiers())
     agents += [sim.spawn("unit", mood=mood) for mood in range(5, 10)]
     run(sim, 40)
+    assert sorted(tiers.of_requests) == ["", ""] + ["minion"] * 5, "nobody waits where a plan was lent"
     assert sim.stats().looks.shadows == 2 and len(stand_in.asked) == 7, "5 that are not known, and 0.4 of all 7"
     request, key = next((request, key) for request, (_, key) in stand_in.asked.items() if key < 5)
     stand_in.answer(sim, request, "wait self 5")

@@ -93,7 +93,8 @@ def test_the_warm_up_leaves_no_trace_and_runs_once(monkeypatch: pytest.MonkeyPat
 
 
 def test_settings_from_outside_do_not_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"BUDGET_UNITS": "0", "EVERY": "60", "STRICT": "1", "TICK_S": "1", "GOVERNOR": "1"}.items():
+    given = {"BUDGET_UNITS": "0", "EVERY": "60", "STRICT": "1", "TICK_S": "1", "GOVERNOR": "1"}
+    for name, value in {**given, "TIERS": '[{"name": "mob", "requests_per_second": 0}]'}.items():
         monkeypatch.setenv(f"ASTRASIM_{name}", value)
     closed: list[Simulation] = []
 

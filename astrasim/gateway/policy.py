@@ -8,10 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 RequestsPerSecond = Annotated[float, Field(ge=0, le=10_000)]
 
-TIERS = ("minion", "leader", "boss", "hero")
-"""How much model attention an agent gets, least first: a request's rank is that of the highest tier waiting for it."""
-HERO = TIERS.index("hero")
-
 
 class GatewayPolicy(BaseModel):
     """How a gateway asks its model. Every field is a setting of the same name, too (``Settings(retries=0)``,
@@ -30,8 +26,6 @@ class GatewayPolicy(BaseModel):
     counts as 1000, or as the dearest lately if that was more."""
     max_in_flight: int = Field(default=32, ge=1, le=1024)
     """Requests that are with the model at a time, at most. The embedded model has never more than 2."""
-    hero_slots: int = Field(default=2, ge=0, le=1024)
-    """So many of those are kept for heroes (a quarter of ``max_in_flight`` at most), where there are heroes."""
     max_waiting: int = Field(default=1024, ge=1, le=1_000_000)
     """Situations that wait to be asked about, at most; the least worthy are dropped first."""
     aging_s: float = Field(default=10.0, ge=0.001, le=3600)
@@ -39,13 +33,8 @@ class GatewayPolicy(BaseModel):
     unwanted_s: float = Field(default=2.0, ge=0, le=3600)
     """A request whose agents are all dead or gone on, and whose situation nobody was in for so long, is cancelled."""
     deadline_s: float = Field(default=10.0, gt=0, le=600)
-    """How long an answer may take, retries and all, before it is given up and the connection closed."""
-    leader_deadline_s: float | None = Field(default=None, gt=0, le=600)
-    """The same where a leader waits for it; None: as ``deadline_s``."""
-    boss_deadline_s: float | None = Field(default=None, gt=0, le=600)
-    """The same for a boss."""
-    hero_deadline_s: float | None = Field(default=None, gt=0, le=600)
-    """The same for a hero."""
+    """How long an answer may take, retries and all, before it is given up and the connection closed. A tier may have
+    its own (:class:`~astrasim.tiers.Tier`)."""
     retry_after_s: float = Field(default=5.0, ge=0, le=3600)
     """How long a situation whose request brought no plan is not asked about again."""
     retries: int = Field(default=3, ge=0, le=10)
@@ -73,8 +62,3 @@ class GatewayPolicy(BaseModel):
     def memory_mb(self, with_model: bool) -> int:
         """How large the gateway process may get, in MiB, with or without a model in it."""
         return self.gateway_memory_mb + (self.model_memory_mb if with_model else 0)
-
-    def tier_deadline_s(self, tier: int) -> float:
-        """How long an answer for this tier (its index in ``TIERS``) may take."""
-        own = (None, self.leader_deadline_s, self.boss_deadline_s, self.hero_deadline_s)[tier]
-        return self.deadline_s if own is None else own

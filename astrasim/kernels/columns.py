@@ -33,9 +33,9 @@ STAY, TOWARDS, AWAY, KEEP, WANDER = range(5)
 (
     TICKS_HEURISTIC, TICKS_CACHE, TICKS_LLM, LIVES, SECOND_STEPS, APPLIED, UNCHANGED,
     DROPPED_INTERRUPTED, DROPPED_ILLEGAL, DROPPED_MOVED_ON, DROPPED_ORDER,
-    HITS, NEAR_HITS, ORDER_HITS, MISSES, NEGATIVE_HITS, SHARED, STEPS_FAILED, STEPS_DONE,
-) = range(19)  # fmt: skip
-COUNTERS = 19
+    HITS, NEAR_HITS, ORDER_HITS, MISSES, NEGATIVE_HITS, SHARED, STEPS_FAILED, STEPS_DONE, STOPGAPS,
+) = range(20)  # fmt: skip
+COUNTERS = 20
 
 
 class Agents(NamedTuple):
@@ -46,7 +46,7 @@ class Agents(NamedTuple):
     kind: NDArray[np.int16]
     uid: NDArray[np.int64]
     scope: NDArray[np.int32]
-    tier: NDArray[np.int32]
+    tier: NDArray[np.uint8]
     key: NDArray[np.int64]
     interrupt_key: NDArray[np.int64]
     need: NDArray[np.uint8]
@@ -63,6 +63,7 @@ class Agents(NamedTuple):
     fresh: NDArray[np.uint8]
     last_plan: NDArray[np.int32]
     next_plan: NDArray[np.int32]
+    waited: NDArray[np.uint16]
 
 
 class Plans(NamedTuple):

@@ -17,6 +17,8 @@ WAYS = 8
 WANTED, IN_FLIGHT, WAITED_FOR, RECALLED, ORDERED = 1, 2, 4, 8, 16
 EXACT, NEAR, BY_ORDER = range(3)
 NEVER = np.int64(1 << 62)
+ORDERS = 16
+"""In a mask of the tiers that may ask, this bit and those above say which may ask about a new order."""
 
 
 class Entries(NamedTuple):
@@ -24,15 +26,15 @@ class Entries(NamedTuple):
 
     Times are milliseconds of the simulation's clock. ``used``: time of the last look-up, -1 for an empty entry.
     ``heuristic`` and ``model``: plan numbers, -1 for none. ``demand``: look-ups that a heuristic had to serve since the
-    last request. ``tier``: the highest tier among those. ``wanted_since``: when it was put on the list of wanted ones.
-    ``blocked``: the time before which no further request is made (a negative entry). ``arrival``: position in the batch
-    of plans being handed out, -1 for none. ``seen``: look-ups ever. ``flags``: WANTED; IN_FLIGHT from asking until the
-    answer was handed out, so that an entry for which agents wait is never used anew for another situation; WAITED_FOR
-    is a mark of :mod:`astrasim.unwanted`; RECALLED if the model's plan was not asked for here but known behind the
-    gateway; ORDERED if an agent with a new order waits to be asked about. ``level``: how the model's plan was found
-    (EXACT, NEAR, BY_ORDER). ``row``: of the last agent that the heuristic had to serve. ``looked``: when it was last
-    looked up behind the gateway, -1 for never; ``look_ends``: until when that may take. ``expires``: when the model's
-    plan does. ``failed`` and ``done``: how steps of the model's plan ended.
+    last request. ``tier``: the highest tier among those that ask models, -1 for none. ``wanted_since``: when it was put
+    on the list of wanted ones. ``blocked``: the time before which no further request is made (a negative entry).
+    ``arrival``: position in the batch of plans being handed out, -1 for none. ``seen``: look-ups ever. ``flags``:
+    WANTED; IN_FLIGHT from asking until the answer was handed out, so that an entry for which agents wait is never used
+    anew for another situation; WAITED_FOR is a mark of :mod:`astrasim.unwanted`; RECALLED if the model's plan was not
+    asked for here but known behind the gateway; ORDERED if an agent with a new order waits to be asked about.
+    ``level``: how the model's plan was found (EXACT, NEAR, BY_ORDER). ``row``: of the last agent that the heuristic had
+    to serve. ``looked``: when it was last looked up behind the gateway, -1 for never; ``look_ends``: until when that
+    may take. ``expires``: when the model's plan does. ``failed`` and ``done``: how steps of the model's plan ended.
     """
 
     scope: NDArray[np.int32]
@@ -98,7 +100,7 @@ def insert(entries: Entries, scope: int, key: int, now: int) -> tuple[int, bool]
     evicted = entries.used[best] >= 0
     entries.scope[best], entries.key[best], entries.used[best] = scope, key, now
     entries.heuristic[best] = entries.model[best] = entries.arrival[best] = -1
-    entries.demand[best] = entries.tier[best] = 0
+    entries.demand[best], entries.tier[best] = 0, -1
     entries.blocked[best] = entries.seen[best] = entries.flags[best] = entries.level[best] = 0
     entries.row[best] = entries.looked[best] = -1
     entries.look_ends[best] = entries.failed[best] = entries.done[best] = 0
@@ -132,10 +134,27 @@ def want(entries: Entries, e: int, wanted: NDArray[np.int32], count: int, now: i
 
 
 @kernel
+def raise_tier(
+    entries: Entries, waits_for: NDArray[np.int32], tier: int, wanted: NDArray[np.int32], count: int, now: int
+) -> int:
+    """Agents who wait for the model's plan at the entries ``waits_for`` are of another ``tier`` now: let that count.
+    Returns the new length of ``wanted``."""
+    for e in waits_for:
+        entries.tier[e] = max(entries.tier[e], tier)
+        entries.used[e] = now
+        if entries.flags[e] & IN_FLIGHT == 0:
+            count = want(entries, e, wanted, count, now)
+    return count
+
+
+@kernel
 def worth(entries: Entries, e: int, now: int, aging: int) -> np.int64:
     """How much entry ``e`` deserves a request: a new order first, then by tier, demand and age. Each ``aging`` ms that
-    it has waited count as a tier, so that whoever keeps wanting it is heard in the end."""
+    it has waited count as a tier, so that whoever keeps wanting it is heard in the end. One that nobody may ask about
+    comes last."""
     most = np.int64((1 << 24) - 1)
+    if entries.tier[e] < 0:
+        return min(np.int64(entries.demand[e]), most)
     waited = now - entries.wanted_since[e]
     tier = np.int64(entries.tier[e]) + min(waited // aging, np.int64(1 << 13))
     if entries.flags[e] & ORDERED:
@@ -168,7 +187,7 @@ def unlooked(
             e = wanted[at]
             due = entries.looked[e] < 0 or entries.looked[e] <= now - again
             if due and entries.flags[e] & WANTED and entries.flags[e] & IN_FLIGHT == 0 and (
-                (entries.tier[e] == 0 and entries.flags[e] & ORDERED == 0) == (minions == 1)
+                (entries.tier[e] <= 0 and entries.flags[e] & ORDERED == 0) == (minions == 1)
             ):
                 entries.looked[e], entries.look_ends[e] = now, ends
                 out[found] = e
@@ -178,31 +197,33 @@ def unlooked(
 
 @kernel
 def pick(
-    entries: Entries, wanted: NDArray[np.int32], count: int, now: int, stale: int, aging: int, least_tier: int,
+    entries: Entries, wanted: NDArray[np.int32], count: int, now: int, stale: int, aging: int, may_ask: int,
     looks: bool,
-) -> tuple[int, int]:  # fmt: skip
-    """Take the entry that most deserves a request out of ``wanted[:count]``, of those with ``least_tier`` or more, or a
-    new order.
+) -> tuple[int, int, int]:  # fmt: skip
+    """Take the entry that most deserves a request out of ``wanted[:count]``, of those whose tier is a bit of
+    ``may_ask``, for a new order that many bits above ``ORDERS``.
 
     Entries that were evicted, or that nobody looked up for ``stale`` ms, are dropped on the way. Half of each set stays
     free of requests, so that there is always room for new situations. If entries are looked up behind the gateway
     (``looks``), those that were not, or of which nothing is known yet, wait.
 
     Returns:
-        (entry or -1, the new count).
+        (entry or -1, the new count, how many were dropped that somebody might have asked about).
     """
     best, best_at, best_rank = -1, -1, np.int64(-1)
-    at = 0
+    at = dropped = 0
     while at < count:
         e = wanted[at]
         if entries.flags[e] & WANTED == 0 or entries.used[e] < now - stale:
             entries.flags[e] &= ~np.uint8(WANTED | ORDERED)
+            dropped += entries.tier[e] >= 0
             count -= 1
             wanted[at] = wanted[count]
             continue
         known = not looks or (entries.looked[e] >= 0 and entries.look_ends[e] <= now)
-        may_ask = entries.tier[e] >= least_tier or entries.flags[e] & ORDERED
-        if entries.blocked[e] <= now and may_ask and known:
+        tier = entries.tier[e]
+        mask = may_ask | may_ask >> ORDERS if entries.flags[e] & ORDERED else may_ask
+        if entries.blocked[e] <= now and tier >= 0 and mask >> tier & 1 and known:
             rank = worth(entries, e, now, aging)
             if rank > best_rank and _in_flight_beside(entries, e) < WAYS // 2:
                 best, best_at, best_rank = e, at, rank
@@ -211,7 +232,7 @@ def pick(
         count -= 1
         wanted[best_at] = wanted[count]
         entries.flags[best] &= ~np.uint8(WANTED)
-    return best, count
+    return best, count, dropped
 
 
 @kernel

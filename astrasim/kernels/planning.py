@@ -36,6 +36,7 @@ from .columns import (
     SECOND_STEPS,
     SECOND_TRY,
     SHARED,
+    STOPGAPS,
     UNCHANGED,
     WAIT_PLAN,
     Actions,
@@ -157,6 +158,55 @@ def list_rows(flags: NDArray[np.uint8], first: int, last: int, out: NDArray[np.i
 
 
 @kernel
+def collect_tiers(
+    need: NDArray[np.uint8], tier: NDArray[np.uint8], least: int, most: int, count: int, start: int,
+    out: NDArray[np.int32],
+) -> int:  # fmt: skip
+    """As :func:`collect_needs`, of the tiers from ``least`` to ``most`` only."""
+    found = _collect_tiers(need, tier, least, most, start, count, out, 0)
+    return _collect_tiers(need, tier, least, most, 0, start, out, found)
+
+
+@kernel
+def _collect_tiers(
+    need: NDArray[np.uint8], tier: NDArray[np.uint8], least: int, most: int, first: int, last: int,
+    out: NDArray[np.int32], found: int,
+) -> int:  # fmt: skip
+    low, high = np.uint8(least), np.uint8(most)
+    while first < last:
+        needs, tiers = need[first : min(first + 64, last)], tier[first : min(first + 64, last)]
+        anyone = np.uint8(0)
+        for i in range(len(needs)):
+            anyone |= needs[i] if tiers[i] >= low else np.uint8(0)
+        if anyone:
+            for i in range(len(needs)):
+                if needs[i] != NEED_NONE and low <= tiers[i] <= high:
+                    if found == len(out):
+                        return found
+                    out[found] = first + i
+                    found += 1
+        first += len(needs)
+    return found
+
+
+@kernel
+def count_waiting(need: NDArray[np.uint8], waited: NDArray[np.uint16], count: int) -> tuple[int, int]:
+    """Planning is over for this tick: it is one tick more for each who still needs a plan, and none for the others.
+
+    Returns:
+        (how many still need one, the ticks that the longest of them has waited; 65,535 stands for more).
+    """
+    waiting, longest = 0, np.uint16(0)
+    for i in range(count):
+        more = min(waited[i], np.uint16(65_534)) + np.uint16(1)
+        ticks = np.uint16(more) if need[i] != NEED_NONE else np.uint16(0)
+        waited[i] = ticks
+        longest = max(longest, ticks)
+        waiting += need[i] != NEED_NONE
+    return waiting, int(longest)
+
+
+@kernel
 def _count_left_behind(agents: Agents, entries: Entries, i: int, e: int, counters: NDArray[np.int64]) -> None:
     """Count the model's plan that agent ``i`` waits for, if it now goes on to another situation ``e``."""
     waited = agents.entry[i]
@@ -179,17 +229,21 @@ def _count_left_behind(agents: Agents, entries: Entries, i: int, e: int, counter
 @kernel
 def serve(
     agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries,
-    rows: NDArray[np.int32], first: int, last: int, default_plan: NDArray[np.int32],
-    wanted: NDArray[np.int32], wanted_count: int, unknown: NDArray[np.int32],
+    rows: NDArray[np.int32], first: int, last: int, default_plan: NDArray[np.int32], style_plan: NDArray[np.int32],
+    patience: int, ranks: NDArray[np.int32], wanted: NDArray[np.int32], wanted_count: int, unknown: NDArray[np.int32],
     now_ms: int, now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
 ) -> tuple[int, int]:  # fmt: skip
     """Give each of ``rows[first:last]`` that still needs one a plan: the model's from the cache, else its heuristic's.
 
-    Rows whose situation has no heuristic plan yet go to ``unknown``; they keep their need.
+    Rows whose situation has no heuristic plan yet go to ``unknown``; they keep their need, unless they were left over
+    for ``patience`` ticks: those follow their role's style until they need a plan again.
 
     A plan that ended as soon as it began, because it failed or there was nothing to do, is not begun again at once, or
     its agent would plan every tick: the same plan goes on after the step that ended, another plan is tried once, and
     then the agent waits a second.
+
+    Args:
+        ranks: by tier, its rank among those that ask models, -1 for one that does not.
 
     Returns:
         (number of unknown rows, new length of ``wanted``).
@@ -204,6 +258,17 @@ def serve(
         if e < 0 or entries.heuristic[e] < 0:
             unknown[missing] = i
             missing += 1
+            if agents.waited[i] >= patience:
+                plan, step = style_plan[agents.scope[i]], np.int64(0)
+                while step < plans.length[plan] and not is_legal(
+                    agents, things, actions, targets, i, plans.action[plan, step], plans.target[plan, step]
+                ):
+                    step += 1
+                if step == plans.length[plan]:
+                    plan, step = default_plan[agents.scope[i]], np.int64(0)
+                _count_left_behind(agents, entries, i, -1, counters)
+                begin_plan(agents, plans, i, plan, step, HEURISTIC, -1, now, counters, life)
+                counters[STOPGAPS] += 1
             continue
         _count_left_behind(agents, entries, i, e, counters)
         entries.used[e] = now_ms
@@ -232,13 +297,13 @@ def serve(
         counters[MISSES] += 1
         if plan < 0:
             entries.demand[e] += 1
-            entries.tier[e] = max(entries.tier[e], agents.tier[i])
+            entries.tier[e] = max(entries.tier[e], ranks[agents.tier[i]])
             entries.row[e] = i
             counters[NEGATIVE_HITS] += entries.blocked[e] > now_ms
             if entries.flags[e] & IN_FLIGHT:
                 counters[SHARED] += 1
             else:
-                if need == NEED_ORDER:
+                if need == NEED_ORDER and ranks[agents.tier[i]] >= 0:
                     entries.flags[e] |= ORDERED
                 wanted_count = want(entries, e, wanted, wanted_count, now_ms)
 

@@ -18,7 +18,7 @@ def remap_references(column: NDArray[np.int32], count: int, moved: NDArray[np.in
 
 @njit(cache=True)
 def mark(numbers: NDArray[np.int32], marked: NDArray[np.bool_]) -> None:
-    """Set ``marked[n]`` for each of ``numbers`` but the negative ones."""
+    """Set ``marked[n]`` for each of ``numbers`` that is there."""
     for n in numbers:
-        if n >= 0:
+        if 0 <= n < len(marked):
             marked[n] = True
