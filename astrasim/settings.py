@@ -92,7 +92,7 @@ class Settings(BaseSettings, GatewayPolicy):
     """Frames a second that the governor holds."""
     most_every: Every = 4
     """How far the governor may raise ``every``."""
-    least_budget_ms: BudgetMs = 0.25
+    least_budget_ms: BudgetMs = 0.5
     """How far the governor may lower ``budget_ms``; 0: until there is no planning at all."""
     least_requests_per_second: RequestsPerSecond = 2.0
     """How far the governor may lower ``requests_per_second``."""

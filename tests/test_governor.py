@@ -85,7 +85,7 @@ def test_where_nothing_helps_it_rests_at_its_bounds() -> None:
     machine = Machine()
     late, decided = machine.run(40.0)
     assert late == FRAMES
-    assert ruling(machine.pace) == (0.25, 4, 2.0)
+    assert ruling(machine.pace) == (0.5, 4, 2.0)
     assert len(decided) == 4 and decided[-1].tick <= 10, "1, 2 and 4 rungs, and what is left"
 
 
@@ -223,7 +223,7 @@ def test_it_says_what_it_does() -> None:
     machine.run(6.0)
     assert str(machine.governor) == "every 2 ticks, 2 ms, 20/s: frames 12.6 ms"
     machine.run(40.0)
-    assert str(machine.governor) == "every 4 ticks, 0.25 ms, 2/s: frames 42.5 ms"
+    assert str(machine.governor) == "every 4 ticks, 0.5 ms, 2/s: frames 42.8 ms"
     assert machine.governor.decisions[1].reason == "2 of 3 frames late; the last took 17.1 ms of 16.7"
 
 
