@@ -42,10 +42,10 @@ from .arena import build_arena
 from .plot import COLOURS
 from .stress import Run, open_model, wait_for_gateway
 
-FULL, ROOM, APART = 0.6, 0.9, 0.1
+FULL, ROOM, APART = 0.55, 0.9, 0.1
 """Shares of the period: what agents alone take, what heavy frames must be able to come down to, and how far apart the
 least load that is too much as set and the greatest that is not at the bounds must be. The load is in the middle."""
-FEWEST, SAMPLE, MOST = 2_000, 10_000, 100_000
+FEWEST, SAMPLE, MOST = 2_000, 30_000, 100_000
 WARM_UP_FRAMES, MEASURED_FRAMES = 120, 90
 CYCLES = 2
 
