@@ -278,7 +278,18 @@ def test_a_model_that_wants_otherwise_does_not_break_an_order(
         assert far(view.game.companion, valley.BRIDGE) < 4
 
     script = "1 order hold the bridge\n2 hold a 2\n"
-    at = dict.fromkeys((0.9, 1.5), until_a_model_answers)
+    heard = 0
+
+    def until_it_is_heard_again(view: View) -> None:
+        nonlocal heard
+        play_until(view, lambda: ended(view) > heard)
+        heard = ended(view)
+
+    def ended(view: View) -> int:
+        requests = view.sim.stats().requests
+        return requests.answered + requests.rejected  # it may not want that under the order
+
+    at = dict.fromkeys((0.9, 1.5), until_it_is_heard_again)
     play(script, 9, look, model="function:stubborn_mind:decide", at=at, waves=NOBODY)
 
 
