@@ -11,11 +11,9 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from astrasim import SettingsError
-
 from .answer import confirmed, headline, setting_in
 from .choosing import read
-from .plot import COLOURS
+from .plot import COLOURS, save
 from .surface import Figures
 from .tuning import asked_in
 
@@ -56,10 +54,7 @@ def draw(result: Figures, file: Path) -> None:
             f"AstraSim {machine['astrasim']}",
             fontsize=8, color="#555555", linespacing=1.5,
         )  # fmt: skip
-        try:
-            figure.savefig(file)
-        except (OSError, ValueError) as error:
-            raise SettingsError(f"no picture can be written to {file}: {error}") from None
+        save(figure, file)
 
 
 def _place(run: dict[str, Any], name: str) -> float | None:

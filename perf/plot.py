@@ -72,10 +72,19 @@ def plot(found: list[Figures], file: Path) -> None:
             f"AstraSim {machine['astrasim']}",
             fontsize=8, color="#555555", linespacing=1.5,
         )  # fmt: skip
-        try:
-            figure.savefig(file)
-        except (OSError, ValueError) as error:
-            raise SettingsError(f"no picture can be written to {file}: {error}") from None
+        save(figure, file)
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write the picture.
+
+    Raises:
+        SettingsError: if it cannot be written there.
+    """
+    try:
+        figure.savefig(file)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"no picture can be written to {file}: {error}") from None
 
 
 def _line(axes: Any, figures: Figures, colour: str, label: str) -> None:
