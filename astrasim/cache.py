@@ -86,7 +86,7 @@ class PlanCache:
             scope=np.zeros(size, np.int32), key=np.zeros(size, np.int64), used=np.full(size, -1, np.int64),
             heuristic=np.full(size, -1, np.int32), model=np.full(size, -1, np.int32), demand=np.zeros(size, np.int32),
             tier=np.full(size, -1, np.int32), wanted_since=np.zeros(size, np.int64), blocked=np.zeros(size, np.int64),
-            arrival=np.full(size, -1, np.int32), seen=np.zeros(size, np.int64), flags=np.zeros(size, np.uint8),
+            seen=np.zeros(size, np.int64), flags=np.zeros(size, np.uint8),
             level=np.zeros(size, np.uint8), row=np.full(size, -1, np.int32), looked=np.full(size, -1, np.int64),
             look_ends=np.zeros(size, np.int64), expires=np.full(size, NEVER, np.int64),
             failed=np.zeros(size, np.int32), done=np.zeros(size, np.int32),
@@ -226,7 +226,6 @@ class PlanCache:
     def handed_out(self, entries: NDArray[np.int32]) -> None:
         """The plans of these entries reached all who waited for them."""
         self.entries.flags[entries] &= ~np.uint8(IN_FLIGHT)
-        self.entries.arrival[entries] = -1
 
     def unanswered(self, entry: int, blocked_until_ms: int) -> None:
         """No plan came: a negative entry, not asked about again before the time given."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .compiled import Compiled
 
 ROWS = 16_384
-MAX_BATCH = 64
+MAX_BATCH = 16
 
 
 class Turn(NamedTuple):
@@ -33,14 +33,14 @@ class Turn(NamedTuple):
 
 
 class HandOut:
-    """Walks over all rows once for each batch of up to 64 plans."""
+    """Walks over all rows once for each batch of up to 16 plans."""
 
     def __init__(
         self, compiled: Compiled, cache: PlanCache, counters: NDArray[np.int64], life: NDArray[np.float64]
     ) -> None:
         self._compiled, self._cache, self._counters, self._life = compiled, cache, counters, life
         self._arrived: list[tuple[int, int]] = []
-        self._entry: NDArray[np.int32] = np.full(MAX_BATCH, -1, np.int32)
+        self._entry: NDArray[np.int32] = np.zeros(MAX_BATCH, np.int32)
         self._plan: NDArray[np.int32] = np.zeros(MAX_BATCH, np.int32)
         self._batch = 0
         self._cursor = 0
@@ -70,7 +70,7 @@ class HandOut:
             first = self._cursor = max(0, last - ROWS)
             hand_out(
                 turn.agents, turn.things, self._compiled.actions, self._compiled.targets, plans, self._cache.entries,
-                first, last, self._entry, self._plan, turn.now_s, self._counters, self._life,
+                first, last, self._entry, self._plan, self._batch, turn.now_s, self._counters, self._life,
             )  # fmt: skip
             budget.spend("hand out")
             if first == 0:
@@ -78,7 +78,6 @@ class HandOut:
                     done = slice(self._batch)
                     self.handed += zip(self._entry[done].tolist(), self._plan[done].tolist(), strict=True)
                 self._cache.handed_out(self._entry[: self._batch])
-                self._entry[: self._batch] = -1
                 self._batch = 0
             if not budget.left("hand out"):
                 return
@@ -86,7 +85,6 @@ class HandOut:
     def _next_batch(self, count: int) -> None:
         for entry, plan in self._arrived[:MAX_BATCH]:
             self._entry[self._batch], self._plan[self._batch] = entry, plan
-            self._cache.entries.arrival[entry] = self._batch
             self._batch += 1
         del self._arrived[:MAX_BATCH]
         self._cursor = count

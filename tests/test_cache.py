@@ -69,7 +69,7 @@ def test_an_entry_used_anew_keeps_nothing_of_what_it_was() -> None:
         cache.entries.demand[entry] = cache.entries.tier[entry] = cache.entries.seen[entry] = 9
     entry = cache.put_heuristic(0, 99, 7, now_ms=20)
     e = cache.entries
-    assert (e.heuristic[entry], e.model[entry], e.arrival[entry], e.flags[entry]) == (7, -1, -1, 0)
+    assert (e.heuristic[entry], e.model[entry], e.flags[entry]) == (7, -1, 0)
     assert (e.demand[entry], e.tier[entry], e.seen[entry], e.blocked[entry]) == (0, -1, 0, 0)
 
 

@@ -28,10 +28,10 @@ class Entries(NamedTuple):
     ``heuristic`` and ``model``: plan numbers, -1 for none. ``demand``: look-ups that a heuristic had to serve since the
     last request. ``tier``: the highest tier among those that ask models, -1 for none. ``wanted_since``: when it was put
     on the list of wanted ones. ``blocked``: the time before which no further request is made (a negative entry).
-    ``arrival``: position in the batch of plans being handed out, -1 for none. ``seen``: look-ups ever. ``flags``:
-    WANTED; IN_FLIGHT from asking until the answer was handed out, so that an entry for which agents wait is never used
-    anew for another situation; WAITED_FOR is a mark of :mod:`astrasim.unwanted`; RECALLED if the model's plan was not
-    asked for here but known behind the gateway; ORDERED if an agent with a new order waits to be asked about.
+    ``seen``: look-ups ever. ``flags``: WANTED; IN_FLIGHT from asking until the answer was handed out, so that an entry
+    for which agents wait is never used anew for another situation; WAITED_FOR is a mark of :mod:`astrasim.unwanted`;
+    RECALLED if the model's plan was not asked for here but known behind the gateway; ORDERED if an agent with a new
+    order waits to be asked about.
     ``level``: how the model's plan was found (EXACT, NEAR, BY_ORDER). ``row``: of the last agent that the heuristic had
     to serve. ``looked``: when it was last looked up behind the gateway, -1 for never; ``look_ends``: until when that
     may take. ``expires``: when the model's plan does. ``failed`` and ``done``: how steps of the model's plan ended.
@@ -46,7 +46,6 @@ class Entries(NamedTuple):
     tier: NDArray[np.int32]
     wanted_since: NDArray[np.int64]
     blocked: NDArray[np.int64]
-    arrival: NDArray[np.int32]
     seen: NDArray[np.int64]
     flags: NDArray[np.uint8]
     level: NDArray[np.uint8]
@@ -99,7 +98,7 @@ def insert(entries: Entries, scope: int, key: int, now: int) -> tuple[int, bool]
         return -1, False
     evicted = entries.used[best] >= 0
     entries.scope[best], entries.key[best], entries.used[best] = scope, key, now
-    entries.heuristic[best] = entries.model[best] = entries.arrival[best] = -1
+    entries.heuristic[best] = entries.model[best] = -1
     entries.demand[best], entries.tier[best] = 0, -1
     entries.blocked[best] = entries.seen[best] = entries.flags[best] = entries.level[best] = 0
     entries.row[best] = entries.looked[best] = -1

@@ -93,8 +93,8 @@ class Crowd:
     def hand_out(self, entry: Any, plan: Any) -> None:
         t = self.tables
         hand_out(
-            self.agents, self.things, t.actions, t.targets, self.plans, self.entries, 0, N, entry, plan, self.sim.time,
-            *self.counts,
+            self.agents, self.things, t.actions, t.targets, self.plans, self.entries, 0, N, entry, plan, len(entry),
+            self.sim.time, *self.counts,
         )  # fmt: skip
 
 
@@ -140,25 +140,24 @@ def test_count_those_who_wait(benchmark: Any, crowd: Crowd) -> None:
 
 @pytest.mark.parametrize("waiting", ["few", "all"])
 def test_hand_out_a_batch_of_plans(benchmark: Any, crowd: Crowd, waiting: str) -> None:
-    """64 plans: to those of 64 situations among 5,000, or to all agents, as if they waited for one of them."""
+    """16 plans: to those of 16 situations among 5,000, or to all agents, as if they waited for one of them."""
     steps = ((crowd.tables.vocabulary.action_index["rest"], 0, 2.0),)
-    plan = np.full(64, crowd.planner.plans.intern(steps, Origin.MODEL), np.int32)
+    plan = np.full(16, crowd.planner.plans.intern(steps, Origin.MODEL), np.int32)
     crowd.plans = crowd.planner.plans.table
-    known = np.unique(crowd.agents.entry[crowd.agents.entry >= 0])[:64].astype(np.int32)
-    crowd.entries.arrival[known] = np.arange(64)
+    known = np.unique(crowd.agents.entry[crowd.agents.entry >= 0])[:16].astype(np.int32)
     saved = [np.copy(array) for array in crowd.arrays]
 
     def begin() -> None:
         crowd.restore(saved)
         crowd.agents.need[:] = 0
         if waiting == "all":
-            crowd.agents.entry[:] = known[np.arange(N) % 64]
+            crowd.agents.entry[:] = known[np.arange(N) % 16]
             crowd.agents.plan_key[:] = crowd.entries.key[crowd.agents.entry]
             crowd.agents.scope[:] = crowd.entries.scope[crowd.agents.entry]
 
     benchmark.pedantic(lambda: crowd.hand_out(known, plan), setup=begin, rounds=20)
     share = (crowd.agents.source > 0).mean()
-    assert share > 0.9 if waiting == "all" else 0.005 < share < 0.05
+    assert share > 0.9 if waiting == "all" else 0.001 < share < 0.02
 
 
 def test_act(benchmark: Any, crowd: Crowd) -> None:
