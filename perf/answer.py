@@ -16,6 +16,7 @@ from .tuning import asked_in
 
 MARK = "# Made by `astrasim tune`."
 """How such a file begins: one that begins otherwise is the user's own, and is left alone."""
+_LONG_S = 10
 _WORDS = {name: (figure.words, figure.form) for name, figure in PREDICTED.items()} | {
     "missed": ("frames missed", "{:.0f}")
 }
@@ -132,7 +133,10 @@ def _changes(result: Figures, own: dict[str, float], other: dict[str, float]) ->
         if abs(then - now) > result["surfaces"][figure]["sd"]:
             changes.append(f"{words} {form.format(float(backward(before + then - now, is_share)))}")
     if other.get("wait_s", 0) > max(2 * own.get("wait_s", 0), LONGEST_WAIT_S):
-        changes.append(f"{other['wait_s']:.1f} s to wait for the next plan")
+        wait_s = other["wait_s"]
+        # What is more than a run lasts was never seen: the surface only goes on as it went.
+        waits = f"{wait_s:.1f} s" if wait_s < _LONG_S else f"more than {_LONG_S} s"
+        changes.append(f"{waits} to wait for the next plan")
     return ", ".join(changes) or "nothing that stands out of the noise would change"
 
 

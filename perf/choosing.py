@@ -14,8 +14,8 @@ AS_GOOD = 0.95
 """A setting with so large a share of the best one's model-driven agents is as good, if it costs less."""
 LONGEST_WAIT_S = 0.1
 """Agents that need a plan get one within so long, on average, or the budget is too small."""
-SURE = 0.6
-"""What is chosen keeps to the frame in four of five runs, as far as the surface knows: one in five is above this
+SURE = 0.8
+"""What is chosen keeps to the frame in nine of ten runs, as far as the surface knows: one in ten is above this
 interval. Its own runs say more."""
 _FITTED = ("frame_p99_ms", "model_share", "plan_age_s", "wait_s")
 

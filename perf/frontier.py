@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,22 @@ def draw(result: Figures, file: Path) -> None:
             bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             bar.ax.yaxis.set_minor_formatter(NullFormatter())
         machine, agents = result["question"]["machine"], result["agents"]
-        figure.suptitle(f"{headline(result)}\n{setting_in(result)}", fontsize=11)
+        figure.suptitle(_wrapped(headline(result), 120) + f"\n{setting_in(result)}", fontsize=11)
         sizes = "" if agents[0] == agents[1] else f"; the larger, the more agents ({agents[0]:,} to {agents[1]:,})"
-        figure.supxlabel(
+        caption = (
             f"A dot: a run of {asked_in(result).frames} frames{sizes}. Line: no run is better in both. Cross: what is "
-            "recommended, with its intervals, of runs twice as long (by then more plans are known).\n"
-            f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, "
+            "recommended, with its intervals, of runs twice as long (by then more plans are known)."
+        )
+        figure.supxlabel(
+            f"{_wrapped(caption, 160)}\n{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, "
             f"AstraSim {machine['astrasim']}",
             fontsize=8, color="#555555", linespacing=1.5,
         )  # fmt: skip
         save(figure, file)
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(text, width))
 
 
 def _place(run: dict[str, Any], name: str) -> float | None:
