@@ -65,28 +65,31 @@ class Scopes:
             return int(self.style_plan[number])
         scope = self.scopes[number]
         situation = Situation(self._compiled.vocabulary, scope, key)
-        name = getattr(heuristic, "__name__", repr(heuristic))
         try:
             written = heuristic(situation)
-            if isinstance(written, Iterable) and not isinstance(written, str):
+            if not isinstance(written, str | list) and isinstance(written, Iterable):
                 written = list(written)
         except Exception as error:  # whatever the game's code raises must not end the tick
-            raise ActionError(f"heuristic {name} raised for {situation!r}: {error!r}") from error
-        lines = [written] if isinstance(written, str) else written
-        if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+            raise ActionError(f"heuristic {_name(heuristic)} raised for {situation!r}: {error!r}") from error
+        try:
+            text = written if isinstance(written, str) else "\n".join(written)
+        except TypeError:
             raise ActionError(
-                f"heuristic {name} returned {written!r} for {situation!r}; it must return 'action target [seconds]', "
-                f"or a list of up to {MAX_STEPS} such lines"
-            )
-        text = "\n".join(lines)
+                f"heuristic {_name(heuristic)} returned {written!r} for {situation!r}; it must return "
+                f"'action target [seconds]', or a list of up to {MAX_STEPS} such lines"
+            ) from None
         steps = self._written.get((number, text))
         if steps is None:
             try:
                 steps = read_compact_plan(text, self._compiled.vocabulary, scope)
             except PlanRejected as error:
                 raise ActionError(
-                    f"heuristic {name} returned {written!r} for {situation!r}, which is no plan: {error}"
+                    f"heuristic {_name(heuristic)} returned {written!r} for {situation!r}, which is no plan: {error}"
                 ) from error
             if len(self._written) < 65_536:
                 self._written[number, text] = steps
         return self._plans.intern(steps, Origin.HEURISTIC)
+
+
+def _name(heuristic: Callable[[Situation], Any]) -> str:
+    return getattr(heuristic, "__name__", repr(heuristic))

@@ -20,8 +20,6 @@ class Situation:
             situation stands for all agents with this key (in a heuristic).
     """
 
-    __slots__ = ("_buckets", "_vocabulary", "key", "scope", "vector")
-
     def __init__(self, vocabulary: Vocabulary, scope: Scope, key: int, vector: tuple[float, ...] = ()) -> None:
         self._vocabulary, self.scope, self.key, self.vector = vocabulary, scope, key, vector
         self._buckets: dict[str, int] | None = None
@@ -55,6 +53,8 @@ class Situation:
             raise AttributeError(name)
         if name not in self.buckets:
             raise AttributeError(unknown(name, self.buckets, f"a situation of a {self.scope.kind}", "feature"))
+        # From now on all are plain attributes, which Python finds without asking here: a heuristic reads many.
+        self.__dict__ = self.buckets | self.__dict__
         return self.buckets[name]
 
     def __repr__(self) -> str:

@@ -116,6 +116,14 @@ class Vocabulary(_Frozen):
             packed[kind] = tuple(rows)
         return packed
 
+    @cached_property
+    def _radix_of(self) -> dict[str, tuple[tuple[str, int, int], ...]]:
+        """As :meth:`packing`, with names: heuristics unpack a key in every tick."""
+        return {
+            kind: tuple((self.features[i].name, multiplier, count) for i, multiplier, count in rows)
+            for kind, rows in self._features_of.items()
+        }
+
     def packing(self, kind: str) -> tuple[tuple[int, int, int], ...]:
         """How a key of ``kind`` is packed: (feature index, multiplier, number of buckets), a mixed radix number."""
         return self._features_of[kind]
@@ -141,7 +149,7 @@ class Vocabulary(_Frozen):
 
     def buckets(self, kind: str, key: int) -> dict[str, int]:
         """The bucket of each feature of ``kind`` in the situation ``key``; the inverse of :meth:`pack`."""
-        return {self.features[i].name: key // multiplier % count for i, multiplier, count in self.packing(kind)}
+        return {name: key // multiplier % count for name, multiplier, count in self._radix_of[kind]}
 
     def words(self, kind: str, key: int) -> tuple[str, ...]:
         """The situation in words, one phrase a feature, in the order of declaration."""
