@@ -14,6 +14,8 @@ from .errors import DomainError
 
 LARGEST = 1e30
 """Numbers end up in float32 columns; beyond this their squares and sums would be infinite there."""
+LINE_MAX_CHARS = 200
+"""Of a feature's phrase and an action's ``about``."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
@@ -44,7 +46,7 @@ def names_of(given: object, where: str) -> tuple[str, ...]:
     return names
 
 
-def line_of(given: object, where: str, most: int) -> str:
+def line_of(given: object, where: str, most: int = LINE_MAX_CHARS) -> str:
     """``given`` as one line of a prompt, single-spaced, of at most ``most`` characters."""
     if not isinstance(given, str):
         raise DomainError(f"{where}={given!r} must be a string")

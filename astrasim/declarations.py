@@ -170,3 +170,9 @@ class Declared:
     heuristics: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
     unfinished: dict[int, str] = field(default_factory=dict)
     """Decorators that were made and not put on anything yet, in words."""
+
+    def begun(self, words: str) -> int:
+        """Note a decorator that must be put on something; take out what is returned here when it is."""
+        number = max(self.unfinished, default=0) + 1
+        self.unfinished[number] = words
+        return number

@@ -20,10 +20,7 @@ from .surroundings import F, OneOrMore, Surroundings
 if TYPE_CHECKING:
     from .check import Report
 
-
 PERSONA_MAX_CHARS = 1000
-LINE_MAX_CHARS = 200
-"""Of an action's ``about``, and of a feature's phrase."""
 
 
 class Domain(Surroundings):
@@ -95,7 +92,7 @@ class Domain(Surroundings):
             if not phrases or not all(isinstance(phrase, str) for phrase in phrases):
                 raise DomainError(f"{owner}: words={words!r}: write a list of phrases, one for each bucket")
             for phrase in phrases:
-                line_of(phrase, f"{owner}: words", LINE_MAX_CHARS)
+                line_of(phrase, f"{owner}: words")
             bounds = tuple(number(edge, f"{owner}: edges") for edge in edges)
             feature = Feature(
                 name, column, function, vectorised, bounds, phrases,
@@ -109,7 +106,7 @@ class Domain(Surroundings):
             self.declared.features[name] = feature
 
         if column is None:
-            unfinished = self._unfinished(f"feature {name!r} has no column= and is on no function")
+            unfinished = self.declared.begun(f"feature {name!r} has no column= and is on no function")
         elif name is None:
             raise DomainError(
                 f"a feature over column {column!r} needs a name: domain.feature('NAME', column={column!r}, ...)"
@@ -193,7 +190,7 @@ class Domain(Surroundings):
                 seconds since the last start, sight of the target, least values of columns.
             interruptible: whether a model's plan may take over at once, not only when the step ends.
         """
-        unfinished = self._unfinished(f"action {name!r} (targets={targets!r}) is on no function and no class")
+        unfinished = self.declared.begun(f"action {name!r} (targets={targets!r}) is on no function and no class")
 
         def decorate(run: F) -> F:
             self.declared.unfinished.pop(unfinished, None)
@@ -231,7 +228,7 @@ class Domain(Surroundings):
             kinds=None if kinds is None else self._kinds(kinds, f"{owner}: kinds"),
             targets=names_of(targets, f"{owner}: targets"),
             seconds=number(seconds, f"{owner}: seconds", least=MIN_SECONDS, most=self.max_seconds),
-            about=line_of(about, f"{owner}: about", LINE_MAX_CHARS),
+            about=line_of(about, f"{owner}: about"),
             **rest,
         )
         self._actions.check([name], owner)
@@ -277,7 +274,7 @@ class Domain(Surroundings):
         else.
         A plan starts at its first step that is legal then.
         """
-        unfinished = self._unfinished(
+        unfinished = self.declared.begun(
             f"heuristic for {name!r} is on no function; write @domain.heuristic(KIND OR ROLE)"
         )
 
@@ -299,11 +296,3 @@ class Domain(Surroundings):
         from .check import check_domain  # here, because it compiles the domain and so imports this module
 
         return check_domain(self)
-
-    def _unfinished(self, words: str) -> int:
-        """Note a decorator that must be put on something; taken out of the notes when it is."""
-        number = len(self.declared.unfinished)
-        while number in self.declared.unfinished:
-            number += 1
-        self.declared.unfinished[number] = words
-        return number

@@ -11,8 +11,8 @@ from astrasim import Settings
 
 from .choosing import LONGEST_WAIT_S
 from .design import Setting
+from .question import asked_in
 from .surface import LEVEL, PREDICTED, WIDE, Figures, backward, forward
-from .tuning import asked_in
 
 MARK = "# Made by `astrasim tune`."
 """How such a file begins: one that begins otherwise is the user's own, and is left alone."""

@@ -15,8 +15,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentF
 from .answer import confirmed, headline, setting_in
 from .choosing import read
 from .plot import COLOURS, save
+from .question import asked_in
 from .surface import Figures
-from .tuning import asked_in
 
 _LIMIT, _CHOSEN = "#333333", COLOURS[1]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -22,14 +22,15 @@ from time import monotonic
 from astrasim import Settings, SettingsError
 from astrasim.capacity import LOOK_FRAMES
 from astrasim.figures import machine
-from astrasim.frames import FPS, MIN_FRAMES, PERIOD_MS
+from astrasim.frames import FPS, MIN_FRAMES
 
 from .apart import measure_apart
 from .choosing import Made, choose, effects, expect, fit, frontier, read
 from .design import MOST, Range, Setting, Space, central_composite
 from .finding import find
 from .journal import Journal
-from .stress import WARM_UP_FRAMES, Run
+from .question import START_S, Question, asked_in
+from .stress import Run
 from .surface import WIDE, Figures, Interval, Surface
 
 CONFIRMED, CONFIRMED_AT_MOST = 5, 8
@@ -38,70 +39,7 @@ CHOICES = 3
 LATER_S = 60
 FIRST_AGENTS, STEP, FULL = 64, 8.0, 0.7
 """Where the looks for the most agents begin, their steps, and the median frame at which they end, of what there is."""
-_START_S = 4.0
 _OUTSIDE = {"api_key", "base_url", "ollama_url", "budget_ms", "every", "requests_per_second", "model", "cache_file"}
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked. A range with equal ends fixes its factor.
-
-    ``agents`` None: as many as there can be is part of the question. ``frames``: of a run of the sweep; the setting
-    recommended is run for twice as many. ``frame_ms``: what p99 of the simulation's work may take of a frame; less than
-    16.67 leaves room for what the game does besides.
-
-    Raises:
-        SettingsError: for what cannot be asked.
-    """
-
-    workload: str = "arena"
-    model: str = "stub"
-    latency_ms: tuple[float, float] = (100.0, 500.0)
-    agents: Range | None = None
-    every: Range = (1, 8)
-    budget_ms: Range = (0.25, 4)
-    rate: Range = (5, 100)
-    frames: int = 300
-    frame_ms: float = PERIOD_MS
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.frames < 1 or not 0 < self.frame_ms <= PERIOD_MS:
-            raise SettingsError(
-                f"frames={self.frames}, frame_ms={self.frame_ms:g}: need 1 or more, and above 0 up to {PERIOD_MS:.2f}"
-            )
-        low_ms, high_ms = self.latency_ms
-        if not 0 <= low_ms <= high_ms < math.inf:
-            raise SettingsError(f"a latency of {low_ms / 1000:g} to {high_ms / 1000:g} s: give LOW:HIGH, 0 or more")
-        at = self.space(self.agents or (1, 2)).setting({})  # raises for what is no range
-        self.run(at, self.frames, 0)  # ... and for what is no workload
-        deadline_s = Settings().deadline_s
-        if self.model == "stub" and low_ms >= deadline_s * 1000:
-            raise SettingsError(
-                f"a model that answers in {low_ms / 1000:g} s, with deadline_s={deadline_s:g}: every "
-                "answer would be given up. Set deadline_s (ASTRASIM_DEADLINE_S, astrasim.toml) to twice the latency"
-            )
-
-    def space(self, agents: Range) -> Space:
-        """What is swept, with so many agents."""
-        return Space(agents, self.every, self.budget_ms, self.rate if self.model != "none" else (0, 0))
-
-    @property
-    def warm_up(self) -> int:
-        """Frames before those that count: the first answers are there by then, as far as it is known when they come."""
-        return max(WARM_UP_FRAMES, math.ceil(2 * self.latency_ms[1] / 1000 * FPS) if self.model == "stub" else 0)
-
-    def run(self, at: Setting, frames: int, number: int, warm_up: int | None = None) -> Run:
-        """The run of a setting. Each has another seed: the next game will have another, too."""
-        return Run(
-            at.agents, at.every, frames, self.model, at.rate, at.budget_ms, self.seed + number, self.latency_ms,
-            self.workload, warm_up=self.warm_up if warm_up is None else warm_up,
-        )  # fmt: skip
-
-    def takes_s(self, frames: int) -> float:
-        """About how long a run takes."""
-        return _START_S + (self.warm_up + frames) / FPS
-
 
 Measured = Callable[[Run], Figures | None]
 """The figures of a run; None if its process died."""
@@ -190,13 +128,6 @@ def check(result: Figures, times: int, told: Told = lambda _: None, measured: Me
     return {"runs": runs, "inside": inside}
 
 
-def asked_in(result: Figures) -> Question:
-    """The question that a result answers."""
-    asked = {name: value for name, value in result["question"].items() if name not in ("settings", "machine")}
-    ranges: Figures = {name: tuple(each) if isinstance(each, list) else each for name, each in asked.items()}
-    return Question(**ranges)
-
-
 def in_short(figures: Figures) -> str:
     """A run in a line."""
     p99_ms, share, age_s = (read(figures)[name] for name in ("frame_p99_ms", "model_share", "plan_age_s"))
@@ -236,7 +167,7 @@ class _Runs:
         self.made: list[Made] = []
         self.died: list[Setting] = []
         self._left_s = 5 * question.takes_s(LOOK_FRAMES) + self._takes_s(28)
-        self._guessed_s = self._took_s = _START_S  # of the runs so far, so that the next guess is better
+        self._guessed_s = self._took_s = START_S  # of the runs so far, so that the next guess is better
 
     def _takes_s(self, swept: int) -> float:
         """What a sweep of so many runs takes, with what comes after it."""

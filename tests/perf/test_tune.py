@@ -23,9 +23,10 @@ from astrasim.figures import machine
 from astrasim.perf import tuning
 from astrasim.perf.choosing import choose
 from astrasim.perf.design import CENTRES, Setting, Space, central_composite
+from astrasim.perf.question import Question
 from astrasim.perf.stress import Run
 from astrasim.perf.surface import LEVEL, Interval, Surface, missed, repeated
-from astrasim.perf.tuning import Question, check, tune
+from astrasim.perf.tuning import check, tune
 
 SPACE = Space(agents=(1000, 16_000), every=(1, 8), budget_ms=(0.25, 4), rate=(5, 100))
 
