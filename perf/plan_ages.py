@@ -21,7 +21,7 @@ class PlanAges:
 
     def reset(self) -> None:
         """Forget what was seen; ``sim.reset_stats()`` was just called."""
-        self._age_s, self._model_made, self._waited_for, self._in_need, self._looks = 0.0, 0, 0, 0, 0
+        self._age_s, self._model_made, self._waited_for = 0.0, 0, 0
 
     def look(self, frame: int) -> None:
         """Look, if this is a frame in which to."""
@@ -32,21 +32,18 @@ class PlanAges:
         self._age_s += float((self._sim.time - agents.plan_start[made]).sum())
         self._model_made += len(made)
         self._waited_for += int((agents.source[made] == LLM).sum())
-        self._in_need += int(np.count_nonzero(agents.need))
-        self._looks += 1
 
     def figures(self) -> dict[str, float | None]:
         """``age_s``: how long ago, on average, agents with a model's plan were in the situation that it was made for:
         since they took it, and before that the median latency for those that waited; None if nobody had one.
-        ``wait_s``: how long an agent waits for its next plan, by Little's law (those who wait, for each who is served
-        in a tick); None if no plan ended, or nobody looked.
+        ``wait_s``: how long an agent waits for its next plan, by Little's law (those whom a tick left over, for each
+        that is served in one); None if no plan ended.
         """
         s = self._sim.stats()
         age_s = wait_s = None
         if self._model_made:
             waited_s = self._waited_for * s.requests.latency_ms.p50 / 1000
             age_s = round((self._age_s + waited_s) / self._model_made, 3)
-        if self._looks and s.plans.ended:
-            served = s.plans.ended / s.ticks
-            wait_s = round(self._in_need / self._looks / served * self._sim.settings.tick_s, 4)
+        if s.plans.ended:
+            wait_s = round(s.waiting.mean_agents * s.ticks / s.plans.ended * self._sim.settings.tick_s, 4)
         return {"age_s": age_s, "wait_s": wait_s}
