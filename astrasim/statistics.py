@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache import CacheStatistics
-from .gateway.messages import Usage
-from .gateway.recalled import MemoryStatistics
+if TYPE_CHECKING:  # or `astrasim --help` would load numba
+    from .cache import CacheStatistics
+    from .gateway.messages import Usage
+    from .gateway.recalled import MemoryStatistics
 
 
 class Percentiles(NamedTuple):

