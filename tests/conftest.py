@@ -12,7 +12,7 @@ import esper
 import hypothesis
 import pytest
 
-from astrasim import Domain, Settings, Simulation
+from astrasim import Domain, Settings, Simulation, Tier
 from astrasim.gateway import Answer, Failure
 from astrasim.reader import read_compact_plan
 from astrasim.vocabulary import Scope
@@ -165,3 +165,48 @@ def processor_at(fresh_world: str) -> Callable[[int, Callable[[], object]], None
 @pytest.fixture
 def stand_in() -> StandIn:
     return StandIn()
+
+
+class Yard:
+    """Cows of 200 moods, each a situation of its own, ten ticks a second. Nobody's plan ends within a test, but by an
+    alarm. Their gateway is a stand-in."""
+
+    TICK_S = 0.1
+    MOODS = 200
+
+    def __init__(self, simulate: Callable[..., Simulation], stand_in: StandIn) -> None:
+        self._simulate, self._stand_in = simulate, stand_in
+
+    def domain(self) -> Domain:
+        domain = Domain("yard", ["cow"], max_seconds=1000)
+        domain.column("mood")
+        domain.column("alarm")
+        edges, words = [mood + 0.5 for mood in range(self.MOODS - 1)], [f"mood {n}" for n in range(self.MOODS)]
+        domain.feature("humour", column="mood", edges=edges, words=words, hysteresis=0)
+        domain.feature("danger", column="alarm", edges=[0.5], words=["calm", "alarm"], interrupt=True, hysteresis=0)
+        domain.place("barn", 0, 100_000)
+        domain.stock("approach", name="go", targets=["barn", "home"], speed=1, seconds=1000)
+        domain.stock("hold", name="guard", targets=["barn"], speed=1, seconds=1000)
+        domain.heuristic("cow")(lambda situation: "go barn")
+        return domain
+
+    def start(self, *tiers: Tier, **settings: Any) -> Simulation:
+        settings = {"tick_s": self.TICK_S, "requests_per_second": 1000.0, "deadline_s": 600, **settings}
+        sim = self._simulate(self.domain(), settings={**settings, "tiers": tiers} if tiers else settings)
+        self._stand_in.max_in_flight = sim.settings.max_in_flight
+        sim.planner.gateway = self._stand_in
+        return sim
+
+    def run(self, sim: Simulation, seconds: float) -> None:
+        for _ in range(round(seconds / self.TICK_S)):
+            sim.tick()
+
+    def moods(self, sim: Simulation) -> list[int]:
+        """Those that were asked about and not answered, in order."""
+        buckets = sim.compiled.vocabulary.buckets
+        return [buckets("cow", key)["humour"] for _, key in self._stand_in.asked.values()]
+
+
+@pytest.fixture
+def yard(simulate: Callable[..., Simulation], stand_in: StandIn) -> Yard:
+    return Yard(simulate, stand_in)

@@ -2,62 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astrasim import Agent, Domain, GatewayPolicy, Simulation, Tier
+from astrasim import Agent, GatewayPolicy, Simulation, Tier
 from astrasim.admission import Admission
 from astrasim.pace import Pace
 
-TICK_S = 0.1
-MOODS = 40
+if TYPE_CHECKING:
+    from tests.conftest import Yard
 
 
-def yard() -> Domain:
-    """Each mood is a situation of its own; nobody's plan ends within a test, so moods change when a test says so."""
-    domain = Domain("yard", ["cow"])
-    domain.column("mood")
-    domain.column("alarm")
-    edges = [mood + 0.5 for mood in range(MOODS - 1)]
-    domain.feature("humour", column="mood", edges=edges, words=[f"mood {n}" for n in range(MOODS)], hysteresis=0)
-    domain.feature("danger", column="alarm", edges=[0.5], words=["calm", "alarm"], interrupt=True, hysteresis=0)
-    domain.place("barn", 0, 100_000)
-    domain.stock("approach", name="go", targets=["barn", "home"], speed=1, seconds=10)
-    domain.heuristic("cow")(lambda situation: ["go barn", "go home"] * 4)
-    return domain
-
-
-Start = Callable[..., Simulation]
-
-
-@pytest.fixture
-def start(simulate: Callable[..., Simulation], stand_in: Any) -> Start:
-    def make(**settings: Any) -> Simulation:
-        settings = {"tick_s": TICK_S, "requests_per_second": 1000.0, "deadline_s": 600, **settings}
-        sim = simulate(yard(), settings=settings)
-        stand_in.max_in_flight = sim.settings.max_in_flight
-        sim.planner.gateway = stand_in
-        return sim
-
-    return make
-
-
-def run(sim: Simulation, seconds: float) -> None:
-    for _ in range(round(seconds / TICK_S)):
-        sim.tick()
-
-
-def moods(sim: Simulation, stand_in: Any) -> list[int]:
-    return [sim.compiled.vocabulary.buckets("cow", key)["humour"] for _, key in stand_in.asked.values()]
-
-
-def why_not(sim: Simulation, agents: list[Agent], stand_in: Any) -> str:
+def why_not(yard: Yard, sim: Simulation, agents: list[Agent]) -> str:
     """What is said of one whose situation was not asked about."""
-    asked = moods(sim, stand_in)
+    asked = yard.moods(sim)
     return sim.why(next(agent for agent in agents if int(agent.mood) not in asked))
 
 
@@ -69,108 +29,108 @@ def startle(sim: Simulation, agent: Agent, mood: float) -> None:
 # Who
 
 
-def test_a_hero_finds_a_place_however_many_minions_ask(start: Start, stand_in: Any) -> None:
-    sim = start(max_in_flight=8)
+def test_a_hero_finds_a_place_however_many_minions_ask(yard: Yard, stand_in: Any) -> None:
+    sim = yard.start(max_in_flight=8)
     hero = sim.spawn("cow", mood=0, tier="hero")
-    run(sim, 0.3)
+    yard.run(sim, 0.3)
     minions = sim.spawn_many("cow", 20, mood=range(1, 21))
-    run(sim, 1)
+    yard.run(sim, 1)
     assert len(stand_in.asked) == 6, "two of eight places are kept"
-    assert "the last 2 of 8 places are kept for higher tiers (hero)" in why_not(sim, minions, stand_in)
+    assert "the last 2 of 8 places are kept for higher tiers (hero)" in why_not(yard, sim, minions)
     startle(sim, hero, 30)
-    run(sim, 0.3)
-    assert moods(sim, stand_in)[6:] == [30]
+    yard.run(sim, 0.3)
+    assert yard.moods(sim)[6:] == [30]
 
 
-def test_without_heroes_nothing_is_kept(start: Start, stand_in: Any) -> None:
-    sim = start(max_in_flight=8)
+def test_without_heroes_nothing_is_kept(yard: Yard, stand_in: Any) -> None:
+    sim = yard.start(max_in_flight=8)
     sim.spawn_many("cow", 20, mood=range(20))
-    run(sim, 1)
+    yard.run(sim, 1)
     assert len(stand_in.asked) == 8
 
 
-def test_whoever_waits_long_is_heard_among_heroes(start: Start, stand_in: Any) -> None:
-    sim = start(requests_per_second=2.0, aging_s=1.0)
+def test_whoever_waits_long_is_heard_among_heroes(yard: Yard) -> None:
+    sim = yard.start(requests_per_second=2.0, aging_s=1.0)
     heroes = sim.spawn_many("cow", 2, mood=[1, 2], tier="hero")
     sim.spawn("cow", mood=0)
     for turn in range(24):  # there is always something new that a hero wants, more than can be asked
-        run(sim, 0.5)
+        yard.run(sim, 0.5)
         for number, hero in enumerate(heroes):
-            startle(sim, hero, 1 + (2 * turn + number) % (MOODS - 1))
-    asked = moods(sim, stand_in)
+            startle(sim, hero, 1 + (2 * turn + number) % (yard.MOODS - 1))
+    asked = yard.moods(sim)
     assert 5 < asked.index(0) < len(asked) - 3, "after those who came with it, before those who came long after"
 
 
-def test_each_tier_has_its_deadline(start: Start, stand_in: Any) -> None:
+def test_each_tier_has_its_deadline(yard: Yard, stand_in: Any) -> None:
     deadlines_s = {"minion": None, "leader": None, "boss": 8.0, "hero": 20.0}
     tiers = [Tier(name=name, deadline_s=deadline_s) for name, deadline_s in deadlines_s.items()]
-    sim = start(deadline_s=7.0, tiers=tiers)
+    sim = yard.start(deadline_s=7.0, tiers=tiers)
     for mood, tier in enumerate(deadlines_s):
         sim.spawn("cow", mood=mood, tier=tier)
-    run(sim, 0.3)
-    by_mood = dict(zip(moods(sim, stand_in), stand_in.deadlines_s.values(), strict=True))
+    yard.run(sim, 0.3)
+    by_mood = dict(zip(yard.moods(sim), stand_in.deadlines_s.values(), strict=True))
     assert by_mood == {0: 7.0, 1: 7.0, 2: 8.0, 3: 20.0}
 
 
 # How many
 
 
-def test_where_too_many_wait_the_least_worthy_are_dropped_first(start: Start, stand_in: Any) -> None:
-    sim = start(max_waiting=8)
+def test_where_too_many_wait_the_least_worthy_are_dropped_first(yard: Yard, stand_in: Any) -> None:
+    sim = yard.start(max_waiting=8)
     stand_in.is_ready = False
     sim.spawn_many("cow", 10, mood=range(10))
     sim.spawn_many("cow", 6, mood=[11, 11, 11, 12, 12, 13])
     sim.spawn("cow", mood=14, tier="hero")
-    run(sim, 0.3)
+    yard.run(sim, 0.3)
     cache = sim.stats().cache
     assert cache.wanted == 4 and cache.unasked == {"stale": 0, "crowded_out": 10}
     stand_in.is_ready = True
-    run(sim, 0.3)
-    assert moods(sim, stand_in)[:3] == [14, 11, 12] and len(stand_in.asked) == 4
+    yard.run(sim, 0.3)
+    assert yard.moods(sim)[:3] == [14, 11, 12] and len(stand_in.asked) == 4
 
 
-def test_what_nobody_asks_about_any_more_is_counted_as_stale(start: Start, stand_in: Any) -> None:
-    sim = start()
+def test_what_nobody_asks_about_any_more_is_counted_as_stale(yard: Yard, stand_in: Any) -> None:
+    sim = yard.start()
     stand_in.is_ready = False
     cow = sim.spawn("cow", mood=3)
-    run(sim, 0.3)
+    yard.run(sim, 0.3)
     startle(sim, cow, 4)
-    run(sim, 11)
+    yard.run(sim, 11)
     startle(sim, cow, 5)
-    run(sim, 0.3)
+    yard.run(sim, 0.3)
     stand_in.is_ready = True
-    run(sim, 0.3)
-    assert moods(sim, stand_in) == [5] and sim.stats().cache.unasked["stale"] == 2
+    yard.run(sim, 0.3)
+    assert yard.moods(sim) == [5] and sim.stats().cache.unasked["stale"] == 2
 
 
-def test_a_retry_counts_as_a_request(start: Start, stand_in: Any) -> None:
-    sim = start(requests_per_second=2.0)
+def test_a_retry_counts_as_a_request(yard: Yard, stand_in: Any) -> None:
+    sim = yard.start(requests_per_second=2.0)
     sim.spawn_many("cow", 8, mood=range(8))
-    run(sim, 0.2)
+    yard.run(sim, 0.2)
     assert len(stand_in.asked) == 1
     stand_in.answer(sim, 1, "go barn", tries=4)
-    run(sim, 1.5)
+    yard.run(sim, 1.5)
     assert not stand_in.asked
-    run(sim, 0.8)
+    yard.run(sim, 0.8)
     assert len(stand_in.asked) == 1
 
 
-def test_tokens_a_minute_are_kept(start: Start, stand_in: Any) -> None:
-    sim = start(tokens_per_minute=4000)
+def test_tokens_a_minute_are_kept(yard: Yard, stand_in: Any) -> None:
+    sim = yard.start(tokens_per_minute=4000)
     cows = sim.spawn_many("cow", 20, mood=range(20))
-    run(sim, 1)
+    yard.run(sim, 1)
     assert len(stand_in.asked) == 4, "while they are under way, each counts as 1000"
-    assert "tokens were spent in a minute (tokens_per_minute)" in why_not(sim, cows, stand_in)
+    assert "tokens were spent in a minute (tokens_per_minute)" in why_not(yard, sim, cows)
     for number in (1, 2, 3, 4):
         stand_in.answer(sim, number, "go barn", tokens=400)
-    run(sim, 1)
+    yard.run(sim, 1)
     assert len(stand_in.asked) == 2, "each cost 400, which leaves room for two"
-    run(sim, 40)
+    yard.run(sim, 40)
     assert len(stand_in.asked) == 2
-    run(sim, 20)
+    yard.run(sim, 20)
     for cow in cows:
         startle(sim, cow, cow.mood)
-    run(sim, 0.5)
+    yard.run(sim, 0.5)
     assert len(stand_in.asked) == 6, "that minute is over"
 
 
@@ -229,42 +189,42 @@ def test_the_decision_says_why() -> None:
 # Nobody waits any more
 
 
-def test_a_request_is_cancelled_when_its_agent_went_on_and_nobody_else_waits(start: Start, stand_in: Any) -> None:
-    sim = start(unwanted_s=2.0)
+def test_a_request_is_cancelled_when_its_agent_went_on_and_nobody_else_waits(yard: Yard, stand_in: Any) -> None:
+    sim = yard.start(unwanted_s=2.0)
     gone, stays = sim.spawn("cow", mood=1), sim.spawn("cow", mood=2)
-    run(sim, 0.3)
+    yard.run(sim, 0.3)
     startle(sim, gone, 3)
-    run(sim, 1.5)
+    yard.run(sim, 1.5)
     assert stand_in.cancelled == []
-    run(sim, 1.0)
+    yard.run(sim, 1.0)
     [cancelled] = stand_in.cancelled
     assert sim.compiled.vocabulary.buckets("cow", stand_in.asked[cancelled][1])["humour"] == 1
     requests = sim.stats().requests
     assert (requests.cancelled, requests.in_flight, requests.reasons) == (1, 2, {"unwanted": 1})
-    run(sim, 10)
+    yard.run(sim, 10)
     assert len(stand_in.cancelled) == 1 and stays.alive, "whoever stays is waited for"
 
 
-def test_a_request_of_the_dead_is_cancelled(start: Start, stand_in: Any) -> None:
-    sim = start(unwanted_s=1.0)
+def test_a_request_of_the_dead_is_cancelled(yard: Yard, stand_in: Any) -> None:
+    sim = yard.start(unwanted_s=1.0)
     one, two = sim.spawn("cow", mood=1), sim.spawn("cow", mood=1)
-    run(sim, 0.3)
+    yard.run(sim, 0.3)
     sim.remove(one)
-    run(sim, 5)
+    yard.run(sim, 5)
     assert stand_in.cancelled == []
     sim.remove(two)
-    run(sim, 1)
+    yard.run(sim, 1)
     assert stand_in.cancelled == [1]
 
 
-def test_a_situation_whose_request_was_cancelled_is_asked_about_again(start: Start, stand_in: Any) -> None:
-    sim = start(unwanted_s=1.0)
+def test_a_situation_whose_request_was_cancelled_is_asked_about_again(yard: Yard, stand_in: Any) -> None:
+    sim = yard.start(unwanted_s=1.0)
     cow = sim.spawn("cow", mood=1)
-    run(sim, 0.3)
+    yard.run(sim, 0.3)
     startle(sim, cow, 2)
-    run(sim, 2)
+    yard.run(sim, 2)
     assert stand_in.cancelled == [1]
     startle(sim, cow, 1)
     cow.alarm = 0
-    run(sim, 0.3)
-    assert moods(sim, stand_in).count(1) == 2
+    yard.run(sim, 0.3)
+    assert yard.moods(sim).count(1) == 2

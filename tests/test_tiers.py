@@ -4,68 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astrasim import (
-    Agent,
-    AgentGone,
-    Domain,
-    DomainError,
-    Settings,
-    SettingsError,
-    Simulation,
-    Source,
-    Tier,
-    WorldError,
-)
+from astrasim import Agent, AgentGone, DomainError, Settings, SettingsError, Simulation, Source, Tier, WorldError
 from astrasim.admission import Admission
 from astrasim.gateway.policy import GatewayPolicy
 from astrasim.pace import Pace
 
-TICK_S = 0.1
-MOODS = 200
-Start = Callable[..., Simulation]
+if TYPE_CHECKING:
+    from tests.conftest import Yard
 
-
-def yard() -> Domain:
-    """Each mood is a situation of its own; nobody's plan ends within a test, but an alarm ends it."""
-    domain = Domain("yard", ["cow"], max_seconds=1000)
-    domain.column("mood")
-    domain.column("alarm")
-    edges = [mood + 0.5 for mood in range(MOODS - 1)]
-    domain.feature("humour", column="mood", edges=edges, words=[f"mood {n}" for n in range(MOODS)], hysteresis=0)
-    domain.feature("danger", column="alarm", edges=[0.5], words=["calm", "alarm"], interrupt=True, hysteresis=0)
-    domain.place("barn", 0, 100_000)
-    domain.stock("approach", name="go", targets=["barn", "home"], speed=1, seconds=1000)
-    domain.stock("hold", name="guard", targets=["barn"], speed=1, seconds=1000)
-    domain.heuristic("cow")(lambda situation: "go barn")
-    return domain
-
-
-@pytest.fixture
-def start(simulate: Callable[..., Simulation], stand_in: Any) -> Start:
-    def make(*tiers: Tier, **settings: Any) -> Simulation:
-        settings = {"tick_s": TICK_S, "requests_per_second": 1000.0, "deadline_s": 600, **settings}
-        sim = simulate(yard(), settings={**settings, "tiers": tiers} if tiers else settings)
-        stand_in.max_in_flight = sim.settings.max_in_flight
-        sim.planner.gateway = stand_in
-        return sim
-
-    return make
-
-
-def run(sim: Simulation, seconds: float) -> None:
-    for _ in range(round(seconds / TICK_S)):
-        sim.tick()
-
-
-def moods(sim: Simulation, stand_in: Any) -> list[int]:
-    return [sim.compiled.vocabulary.buckets("cow", key)["humour"] for _, key in stand_in.asked.values()]
+Simulate = Callable[..., Simulation]
 
 
 def source(agent: Agent, sim: Simulation) -> Source:
@@ -84,18 +38,18 @@ BOSS = Tier(name="boss")
 
 
 def test_bosses_ask_the_model_and_minions_never_do_but_follow_what_was_made_for_bosses(
-    start: Start, stand_in: Any
+    yard: Yard, stand_in: Any
 ) -> None:
-    sim = start(CLASSICAL, BOSS)
+    sim = yard.start(CLASSICAL, BOSS)
     minions = sim.spawn_many("cow", 10, mood=range(10))
     bosses = sim.spawn_many("cow", 2, mood=[3, 20], tier="boss")
-    run(sim, 1)
-    assert sorted(moods(sim, stand_in)) == [3, 20]
+    yard.run(sim, 1)
+    assert sorted(yard.moods(sim)) == [3, 20]
     for number in (1, 2):
         stand_in.answer(sim, number, "guard barn 900")
-    run(sim, 0.5)
+    yard.run(sim, 0.5)
     late = sim.spawn("cow", mood=20)
-    run(sim, 30)
+    yard.run(sim, 30)
     assert not stand_in.asked, "nothing more was asked, however long they waited"
     assert [source(agent, sim) for agent in bosses] == [Source.LLM] * 2
     assert source(late, sim) is Source.CACHE, "it came to a boss's situation"
@@ -107,27 +61,27 @@ def test_bosses_ask_the_model_and_minions_never_do_but_follow_what_was_made_for_
     assert "nobody in it may ask a model (tier minion: requests_per_second 0)" in sim.why(minions[0])
 
 
-def test_a_world_full_of_classical_minions_does_not_crowd_a_boss_out(start: Start, stand_in: Any) -> None:
-    sim = start(CLASSICAL, BOSS, max_waiting=8)
+def test_a_world_full_of_classical_minions_does_not_crowd_a_boss_out(yard: Yard, stand_in: Any) -> None:
+    sim = yard.start(CLASSICAL, BOSS, max_waiting=8)
     stand_in.is_ready = False
     sim.spawn_many("cow", 190, mood=np.arange(190))
     boss = sim.spawn("cow", mood=195, tier="boss")
     for turn in range(60):  # they keep wanting plans, and their situations grow old
         sim.agents.alarm[:190] = turn % 2
-        run(sim, 1)
+        yard.run(sim, 1)
         boss.alarm = turn % 2
-    run(sim, 0.2)
+    yard.run(sim, 0.2)
     stand_in.is_ready = True
-    run(sim, 0.2)
-    assert set(moods(sim, stand_in)) == {195}
+    yard.run(sim, 0.2)
+    assert set(yard.moods(sim)) == {195}
 
 
-def test_each_tier_asks_as_often_as_it_may(start: Start, stand_in: Any) -> None:
-    sim = start(Tier(name="crowd", requests_per_second=2), Tier(name="captain"), max_in_flight=200)
+def test_each_tier_asks_as_often_as_it_may(yard: Yard) -> None:
+    sim = yard.start(Tier(name="crowd", requests_per_second=2), Tier(name="captain"), max_in_flight=200)
     crowd = sim.spawn_many("cow", 50, mood=np.arange(50))
     sim.spawn_many("cow", 20, mood=np.arange(100, 120), tier="captain")
-    run(sim, 3)
-    asked = moods(sim, stand_in)
+    yard.run(sim, 3)
+    asked = yard.moods(sim)
     assert sorted(mood for mood in asked if mood >= 100) == list(range(100, 120))
     assert 5 <= sum(mood < 100 for mood in asked) <= 7, "3 seconds, at 2 a second"
     minion = next(agent for agent in crowd if int(agent.mood) not in asked)
@@ -157,19 +111,19 @@ def test_no_tier_passes_its_rate_and_none_the_rate_of_all(rates: list[float | No
 
 
 def test_orders_go_one_ahead_of_their_tiers_own_rate_and_a_classical_tiers_are_not_asked_about(
-    start: Start, stand_in: Any
+    yard: Yard, stand_in: Any
 ) -> None:
-    sim = start(CLASSICAL, Tier(name="guard", requests_per_second=1), max_in_flight=64)
+    sim = yard.start(CLASSICAL, Tier(name="guard", requests_per_second=1), max_in_flight=64)
     minion = sim.spawn("cow", mood=50)
     guards = sim.spawn_many("cow", 10, mood=range(10), tier="guard")
-    run(sim, 0.3)
+    yard.run(sim, 0.3)
     assert len(stand_in.asked) == 1
     sim.order(minion, "come here")
     for number, guard in enumerate(guards):
         sim.order(guard, f"to the barn, {number}")
-    run(sim, 0.1)
+    yard.run(sim, 0.1)
     assert [stand_in.scopes[scope].order for scope, _ in stand_in.asked.values()][1:] == ["to the barn, 0"]
-    run(sim, 9)
+    yard.run(sim, 9)
     asked = [stand_in.scopes[scope].order for scope, _ in stand_in.asked.values()]
     assert len(asked) == 10 and "come here" not in asked and all(asked[1:])
 
@@ -177,11 +131,12 @@ def test_orders_go_one_ahead_of_their_tiers_own_rate_and_a_classical_tiers_are_n
 # With which prompt
 
 
-def test_a_tier_has_a_prompt_of_its_own_and_shares_plans_only_where_it_is_the_same(start: Start, stand_in: Any) -> None:
-    sim = start(Tier(name="crowd", prompt="simplified"), Tier(name="captain"), Tier(name="hero"), prompt="compressed")
+def test_a_tier_has_a_prompt_of_its_own_and_shares_plans_only_where_it_is_the_same(yard: Yard, stand_in: Any) -> None:
+    crowd = Tier(name="crowd", prompt="simplified")
+    sim = yard.start(crowd, Tier(name="captain"), Tier(name="hero"), prompt="compressed")
     for tier in ("crowd", "captain", "hero"):
         sim.spawn("cow", mood=5, tier=tier)
-    run(sim, 0.5)
+    yard.run(sim, 0.5)
     assert [stand_in.scopes[scope].prompt for scope, _ in stand_in.asked.values()] == ["compressed", "simplified"]
 
 
@@ -189,46 +144,46 @@ def test_a_tier_has_a_prompt_of_its_own_and_shares_plans_only_where_it_is_the_sa
 
 
 def test_agents_change_tier_as_the_player_comes_near_and_their_requests_rank_higher(
-    start: Start, stand_in: Any
+    yard: Yard, stand_in: Any
 ) -> None:
-    sim = start(requests_per_second=5.0)
+    sim = yard.start(requests_per_second=5.0)
     stand_in.is_ready = False
     sim.spawn_many("cow", 3 * 50, mood=np.repeat(np.arange(50), 3), x=np.repeat(np.arange(50), 3) * 100.0)
     lonely = sim.spawn("cow", mood=60, x=10_000)
-    run(sim, 0.3)
+    yard.run(sim, 0.3)
     for player in (9_000.0, 10_000.0):  # the player comes near the lonely one
         near = abs(sim.agents.x - player) < 50
         sim.set_tier(near, "hero")
         sim.set_tier(~near, "minion")
     assert [agent.tier for agent in (lonely, sim.agents.handles[0])] == ["hero", "minion"]
     stand_in.is_ready = True
-    run(sim, 0.6)
-    assert moods(sim, stand_in)[0] == 60, "though three minions wait in each other mood"
+    yard.run(sim, 0.6)
+    assert yard.moods(sim)[0] == 60, "though three minions wait in each other mood"
     herd = abs(sim.agents.x - 2000) < 50
     sim.set_tier(herd, "hero")
-    run(sim, 0.6)
-    assert 20 in moods(sim, stand_in)[-3:]
+    yard.run(sim, 0.6)
+    assert 20 in yard.moods(sim)[-3:]
 
 
-def test_who_is_promoted_from_a_tier_that_asks_nothing_is_asked_about_at_once(start: Start, stand_in: Any) -> None:
-    sim = start(CLASSICAL, BOSS)
+def test_who_is_promoted_from_a_tier_that_asks_nothing_is_asked_about_at_once(yard: Yard, stand_in: Any) -> None:
+    sim = yard.start(CLASSICAL, BOSS)
     cow, other = sim.spawn_many("cow", 2, mood=[1, 2])
-    run(sim, 20)
+    yard.run(sim, 20)
     assert not stand_in.asked
     cow.tier = "boss"
-    run(sim, 0.3)
-    assert moods(sim, stand_in) == [1] and (cow.tier, other.tier) == ("boss", "minion")
+    yard.run(sim, 0.3)
+    assert yard.moods(sim) == [1] and (cow.tier, other.tier) == ("boss", "minion")
     cow.tier = "minion"
     stand_in.answer(sim, 1, "go home 500")
-    run(sim, 0.3)
+    yard.run(sim, 0.3)
     assert source(cow, sim) is Source.LLM, "what was asked for it is still its plan"
 
 
-def test_a_change_of_tier_changes_the_scope_only_where_the_prompt_is_another(start: Start, stand_in: Any) -> None:
-    sim = start(Tier(name="crowd", prompt="simplified"), Tier(name="captain"), Tier(name="hero"), prompt="full")
+def test_a_change_of_tier_changes_the_scope_only_where_the_prompt_is_another(yard: Yard, stand_in: Any) -> None:
+    sim = yard.start(Tier(name="crowd", prompt="simplified"), Tier(name="captain"), Tier(name="hero"), prompt="full")
     cow = sim.spawn("cow", mood=1)
     sim.order(cow, "stay here")
-    run(sim, 0.3)
+    yard.run(sim, 0.3)
     plan = sim.agents.plan[cow.row]
     scopes = []
     for tier in ("captain", "hero", "crowd"):
@@ -239,12 +194,12 @@ def test_a_change_of_tier_changes_the_scope_only_where_the_prompt_is_another(sta
     assert [scope.prompt for scope in scopes] == ["full", "full", "simplified"]
     assert {scope.order for scope in scopes} == {"stay here"}
     cow.tier, cow.alarm = "hero", 1
-    run(sim, 0.3)
+    yard.run(sim, 0.3)
     assert [stand_in.scopes[scope].prompt for scope, _ in stand_in.asked.values()] == ["simplified", "full"]
 
 
-def test_a_wrong_change_of_tier_says_why_and_changes_nothing(simulate: Callable[..., Simulation]) -> None:
-    sim, other = simulate(yard()), simulate(yard(), world="elsewhere")
+def test_a_wrong_change_of_tier_says_why_and_changes_nothing(simulate: Simulate, yard: Yard) -> None:
+    sim, other = simulate(yard.domain()), simulate(yard.domain(), world="elsewhere")
     cow, gone = sim.spawn_many("cow", 2)
     sim.remove(gone)
     sim.tick()
@@ -276,12 +231,12 @@ def serve_until_all_have_plans(sim: Simulation, of: slice) -> int:
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_a_share_of_the_budget_is_kept_for_a_tier_that_has_needs(
-    simulate: Callable[..., Simulation], share: float
+    simulate: Simulate, yard: Yard, share: float
 ) -> None:
     tiers = (Tier(name="minion"), Tier(name="hero", budget_share=share))
-    sim = simulate(yard(), settings={"budget_units": 4, "strict": False, "tiers": tiers})
+    sim = simulate(yard.domain(), settings={"budget_units": 4, "strict": False, "tiers": tiers})
     sim.spawn_many("cow", 200, mood=np.arange(200))
-    run(sim, 30)  # every heuristic was called
+    yard.run(sim, 30)  # every heuristic was called
     sim.spawn_many("cow", 9_000, mood=np.arange(9_000) % 200)
     heroes = sim.spawn_many("cow", 512, mood=np.arange(512) % 200, tier="hero")
     first = heroes[0].row
@@ -289,22 +244,23 @@ def test_a_share_of_the_budget_is_kept_for_a_tier_that_has_needs(
     assert ticks in (2, 3) if share else ticks > 15, "two of four units a tick are theirs; else they come in row order"
 
 
-def test_what_a_tier_does_not_need_of_its_share_others_use(simulate: Callable[..., Simulation]) -> None:
+def test_what_a_tier_does_not_need_of_its_share_others_use(simulate: Simulate, yard: Yard) -> None:
     served = []
     for share in (0.0, 0.9):
         tiers = (Tier(name="minion"), Tier(name="hero", budget_share=share))
-        sim = simulate(yard(), settings={"budget_units": 4, "strict": False, "tiers": tiers}, world=f"share {share}")
+        settings = {"budget_units": 4, "strict": False, "tiers": tiers}
+        sim = simulate(yard.domain(), settings=settings, world=f"share {share}")
         sim.spawn_many("cow", 1, tier="hero")
         sim.spawn_many("cow", 5_000)
-        run(sim, 0.5)
+        yard.run(sim, 0.5)
         served.append(5_000 - waiting(sim))
     assert served[1] >= served[0] - 128 > 0
 
 
 @pytest.mark.parametrize("units", [1, 3])
-def test_minions_have_their_turn_however_much_heroes_need(simulate: Callable[..., Simulation], units: int) -> None:
+def test_minions_have_their_turn_however_much_heroes_need(simulate: Simulate, yard: Yard, units: int) -> None:
     tiers = (Tier(name="minion"), Tier(name="boss", budget_share=0.2), Tier(name="hero", budget_share=0.5))
-    sim = simulate(yard(), settings={"budget_units": units, "strict": False, "tiers": tiers})
+    sim = simulate(yard.domain(), settings={"budget_units": units, "strict": False, "tiers": tiers})
     sim.spawn_many("cow", 1_000, mood=np.arange(1_000) % 10)
     high = sim.spawn_many("cow", 2_000, mood=np.arange(2_000) % 10, tier="hero")
     sim.set_tier(high[::2], "boss")
@@ -353,10 +309,10 @@ def test_tiers_stand_in_the_file_or_the_environment_too(tmp_path: Path, monkeypa
         Settings()
 
 
-def test_a_game_that_declares_no_tiers_has_four_and_spawns_the_least(simulate: Callable[..., Simulation]) -> None:
-    sim = simulate(yard())
+def test_a_game_that_declares_no_tiers_has_four_and_spawns_the_least(simulate: Simulate, yard: Yard) -> None:
+    sim = simulate(yard.domain())
     assert sim.spawn("cow").tier == "minion" and sim.agents.tier_names == ("minion", "leader", "boss", "hero")
-    crowd = simulate(yard(), settings={"tiers": (Tier(name="crowd"), BOSS)}, world="two")
+    crowd = simulate(yard.domain(), settings={"tiers": (Tier(name="crowd"), BOSS)}, world="two")
     assert crowd.spawn("cow").tier == "crowd"
     with pytest.raises(DomainError, match="no tier 'hero'; there are: crowd, boss"):
         crowd.spawn("cow", tier="hero")
