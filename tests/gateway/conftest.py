@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from astrasim.gateway import Answer, Failure, Gateway, GatewayPolicy, GatewayState, ModelSpec, process
 from astrasim.gateway.keeping import Keeping
@@ -265,8 +266,44 @@ class StubServer:
         self.reply = reply
 
 
+    def forget(self) -> None:
+        """What it was asked so far."""
+        self.bodies.clear()
+        self.headers.clear()
+        self.paths.clear()
+        self.client_gone.clear()
+
+
 @pytest.fixture
 def server() -> Iterator[StubServer]:
     stub = StubServer()
     yield stub
     stub.close()
+
+
+@pytest.fixture(scope="module")
+def _one_server() -> Iterator[StubServer]:
+    stub = StubServer()
+    yield stub
+    stub.close()
+
+
+@pytest.fixture
+def same_server(_one_server: StubServer) -> StubServer:
+    """One server for all tests of a file, for those whose gateway is one, too. It was asked nothing yet."""
+    _one_server.forget()
+    return _one_server
+
+
+@pytest.fixture(scope="module")
+def _one_game(play_a_game: Callable[..., Game], _one_server: StubServer) -> Game:
+    spec = ModelSpec(kind="openai", name="m", base_url=_one_server.url, api_key=SecretStr("sk-0123"))
+    return play_a_game(spec, retry_pause_ms=10, rest_after_failures=1000).up()
+
+
+@pytest.fixture
+def same_game(_one_game: Game, same_server: StubServer) -> Game:
+    """One game for all tests of a file that do it no harm; the model of its gateway is ``same_server``. It has no
+    results yet, and numbers of requests may be used again."""
+    _one_game.results.clear()
+    return _one_game

@@ -58,16 +58,15 @@ def test_a_plan_from_an_http_server(play_a_game: Play, server: StubServer, meado
 
 
 def test_a_scope_asks_in_the_length_of_prompt_that_it_says(
-    play_a_game: Play, server: StubServer, meadow: Meadow
+    same_game: Game, same_server: StubServer, meadow: Meadow
 ) -> None:
-    server.says(json.dumps({"choices": [{"finish_reason": "stop", "message": {"content": FLEE}}]}).encode())
-    game = play_a_game(served_by(server)).up()
+    same_server.says(json.dumps({"choices": [{"finish_reason": "stop", "message": {"content": FLEE}}]}).encode())
     short = meadow.scope().model_copy(update={"prompt": "simplified"})
-    game.gateway.declare_scope(2, short)
-    game.ask(2, scope_id=2)
-    game.answer(2)
+    same_game.gateway.declare_scope(2, short)
+    same_game.ask(2, scope_id=2)
+    same_game.answer(2)
     prompt = json_prompt(meadow.vocabulary, meadow.scope(), 0, "simplified")
-    assert [message["content"] for message in json.loads(server.bodies[0])["messages"]] == [*prompt]
+    assert [message["content"] for message in json.loads(same_server.bodies[0])["messages"]] == [*prompt]
 
 
 def test_a_plan_among_thoughts_and_fences_is_found(player: Game, meadow: Meadow) -> None:
@@ -78,33 +77,30 @@ def test_a_plan_among_thoughts_and_fences_is_found(player: Game, meadow: Meadow)
     assert answer.raw.startswith("<think>"), "the whole of it is there to look at"
 
 
-def test_the_deadline_closes_the_connection(play_a_game: Play, server: StubServer) -> None:
-    server.hangs()
-    game = play_a_game(served_by(server)).up()
-    game.ask(1, deadline_s=0.5)
-    failure = game.failure(1)
+def test_the_deadline_closes_the_connection(same_game: Game, same_server: StubServer) -> None:
+    same_server.hangs()
+    same_game.ask(1, deadline_s=0.5)
+    failure = same_game.failure(1)
     assert failure.reason == "deadline"
     assert "no answer within 0.5 s (with the model until then)" in failure.detail
-    assert server.client_gone.wait(10)
-    assert "1 in flight" not in game.gateway.describe()
+    assert same_server.client_gone.wait(10)
+    assert "1 in flight" not in same_game.gateway.describe()
 
 
-def test_cancelling_closes_the_connection(play_a_game: Play, server: StubServer) -> None:
-    server.hangs()
-    game = play_a_game(served_by(server)).up()
-    game.ask(1)
-    game.until(lambda: server.bodies)
-    game.gateway.cancel(1)
-    game.until(server.client_gone.is_set)
-    assert game.results == []
-    assert game.gateway.statistics().in_flight == 0
+def test_cancelling_closes_the_connection(same_game: Game, same_server: StubServer) -> None:
+    same_server.hangs()
+    same_game.ask(1)
+    same_game.until(lambda: same_server.bodies)
+    same_game.gateway.cancel(1)
+    same_game.until(same_server.client_gone.is_set)
+    assert same_game.results == []
+    assert same_game.gateway.statistics().in_flight == 0
 
 
-def test_an_error_of_the_servers(play_a_game: Play, server: StubServer) -> None:
-    server.says(b'{"error": {"message": "model sheep-1 not found"}}', status=404)
-    game = play_a_game(served_by(server)).up()
-    game.ask(1)
-    failure = game.failure(1)
+def test_an_error_of_the_servers(same_game: Game, same_server: StubServer) -> None:
+    same_server.says(b'{"error": {"message": "model sheep-1 not found"}}', status=404)
+    same_game.ask(1)
+    failure = same_game.failure(1)
     assert (failure.reason, failure.detail, failure.rejected) == ("http_404", "model sheep-1 not found", False)
 
 

@@ -217,11 +217,11 @@ def test_the_second_attempt_has_what_is_left_of_the_deadline(server: StubServer)
     def choose(path: str, asked: Any) -> tuple[int, object]:
         if "temperature" in asked:
             return 400, OPENAI_TEMPERATURE
-        time.sleep(3.0)
+        time.sleep(1.5)
         return 200, RUN
 
     async def impatient() -> bool:
-        with anyio.move_on_after(1.0) as scope:
+        with anyio.move_on_after(0.5) as scope:
             await ask(server, 1)
         return scope.cancelled_caught
 

@@ -123,7 +123,7 @@ def test_a_game_gone_mad_ends_it(game: HandMade, data: bytes) -> None:
 
 def test_what_is_over_the_bound_is_refused_at_once(game: HandMade) -> None:
     game.begin()
-    game.tell(game.scope("play sleep 0.5"), *(ask(number) for number in range(12)))
+    game.tell(game.scope("play sleep 0.3"), *(ask(number) for number in range(12)))
     refused = [game.read() for _ in range(2)]
     assert [(m["id"], m["reason"]) for m in refused] == [(10, "queue_full"), (11, "queue_full")]
     game.tell({"t": "cancel", "id": 9}, ask(12))
@@ -147,7 +147,7 @@ def test_while_the_game_does_not_read_nothing_piles_up(game: HandMade) -> None:
     memory = psutil.Process(game.child.pid)
     before = memory.memory_info().rss
     batch = b"".join(pack(ask(number, scope=99), 1000) for number in range(1000))
-    game.stream.settimeout(1.0)
+    game.stream.settimeout(0.5)
     sent = 0
     with pytest.raises(TimeoutError):  # it does not read either, in the end
         while sent < 400 * len(batch):
