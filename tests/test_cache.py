@@ -31,7 +31,6 @@ def look_up(cache: PlanCache, scope: int, key: int, now: int) -> int:
 # One set
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["look", "send", "end"]), st.integers(0, 14)), max_size=120))
 def test_within_a_set_the_least_recently_used_that_is_not_in_flight_makes_room(moves: list[tuple[str, int]]) -> None:
     cache = PlanCache(WAYS)

@@ -85,7 +85,7 @@ grid = st.integers(-40, 80).map(lambda n: n / 4)
 values = st.one_of(grid, st.floats(-20, 40, width=32), st.sampled_from([math.nan, math.inf, -math.inf, 3e38, -3e38]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     edges=st.lists(st.integers(-8, 16), min_size=1, max_size=7, unique=True).map(sorted),
     hysteresis=st.sampled_from([None, 0, 0.25, 0.3, 1.5, 7]),

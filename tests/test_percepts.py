@@ -16,6 +16,7 @@ from astrasim import ActionError, Agent, Domain, Settings, Simulation, Situation
 
 Simulate = Callable[..., Simulation]
 
+QUICK = Settings(model="none", capacity=8, cache_entries=64, strict=True)
 KINDS, THINGS = ("ant", "bee", "cat"), ("grain", "salt")
 # What each of the things to look for is, to an observer of each kind: written out here, not asked of the domain.
 SEEN: dict[str, Callable[[str], set[str]]] = {
@@ -105,13 +106,11 @@ looks = st.builds(
 ).filter(lambda look: look.seen_by is None or all(SEEN[look.of](kind) for kind in look.seen_by))
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(looks, min_size=1, max_size=6), bodies_of(KINDS, 40), bodies_of(THINGS, 12))
 def test_percepts_are_exactly_what_brute_force_finds(
     declared: list[Look], agents: list[Body], things: list[Body]
 ) -> None:
-    quick = Settings(model="none", capacity=8, cache_entries=64, strict=True)
-    with Simulation(make_zoo(declared), quick) as sim:
+    with Simulation(make_zoo(declared), QUICK) as sim:
         handles = [sim.spawn(body.kind) for body in agents]
         lying = [sim.add_thing(body.kind) for body in things]
         for table, bodies, worth in ((sim.agents, agents, "hp"), (sim.things, things, "amount")):
@@ -132,7 +131,7 @@ def test_percepts_are_exactly_what_brute_force_finds(
                     assert getattr(handle, f"p{number}_distance") == pytest.approx(distance, rel=1e-6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=settings().max_examples // 2)
 @given(st.integers(1, 40), st.integers(2, 60), st.integers(0, 2**31))
 def test_neighbours_at_a_fraction_of_the_cells_are_not_lost(tenth: int, number: int, seed: int) -> None:
     """Radii and positions that float32 cannot hold exactly: none may be in a cell not looked at."""
@@ -143,7 +142,7 @@ def test_neighbours_at_a_fraction_of_the_cells_are_not_lost(tenth: int, number: 
     field.percept("other", nearest="ant", radius=radius)
     x = (rng.integers(0, 30, number) * radius / 2).astype(np.float32)
     y = (rng.integers(0, 3, number) * radius / 2).astype(np.float32)
-    with Simulation(field, Settings(model="none", capacity=8, cache_entries=64)) as sim:
+    with Simulation(field, QUICK) as sim:
         sim.spawn_many("ant", number, x=x, y=y)
         sim.tick()
         dx, dy = x[:, None] - x, y[:, None] - y
@@ -229,7 +228,7 @@ def test_what_looks_for_the_weakest_goes_by_the_column_it_names(simulate: Simula
     assert thief.smallest is light
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings().max_examples // 5)
 @given(
     every=st.integers(1, 7),
     capacity=st.sampled_from([8, 20_000]),  # in a large table many rows take their turn together
@@ -333,14 +332,12 @@ def test_a_line_of_sight_that_raises_is_reported_and_hides(simulate: Simulate) -
 
 def test_of_equal_distances_the_lower_row_wins_whatever_the_coordinates(simulate: Simulate) -> None:
     """Points and their mirror images are equally far: dx² + dy² and dy² + dx² must come to the same float."""
-    rng = np.random.default_rng(7)
-    for x, y in rng.uniform(1, 60, (200, 2)).astype(np.float32).tolist():
-        field = Domain("field", ["eye", "post"])
-        field.percept("near", nearest="post", seen_by="eye", radius=100)
-        sim = simulate(field, world=f"{x} {y}")
-        eye = sim.spawn("eye")
-        first = sim.spawn("post", x, y)
-        sim.spawn("post", y, x)
+    field = Domain("field", ["eye", "post"])
+    field.percept("near", nearest="post", seen_by="eye", radius=100)
+    sim = simulate(field)
+    eye, first, second = sim.spawn("eye"), sim.spawn("post"), sim.spawn("post")
+    for x, y in np.random.default_rng(7).uniform(1, 60, (200, 2)).astype(np.float32).tolist():
+        first.x, first.y, second.x, second.y = x, y, y, x
         sim.tick()
         assert eye.near is first, (x, y)
 

@@ -185,7 +185,7 @@ class Zoo(RuleBasedStateMachine):
 
 
 TestZoo = Zoo.TestCase
-TestZoo.settings = settings(stateful_step_count=40)
+TestZoo.settings = settings(max_examples=settings().max_examples // 2, stateful_step_count=30)
 
 
 def test_a_number_of_an_agent_is_never_used_again(simulate: Simulate) -> None:

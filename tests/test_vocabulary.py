@@ -91,7 +91,7 @@ def shapes(draw: st.DrawFn) -> list[tuple[int, tuple[str, ...], bool]]:
     return draw(st.lists(st.tuples(st.integers(1, 6), kinds, st.booleans()), max_size=14))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 3)
 @given(shapes(), st.integers(0, 2**31))
 def test_keys_made_in_the_tick_are_those_that_the_vocabulary_packs(
     features: list[tuple[int, tuple[str, ...], bool]], seed: int

@@ -42,7 +42,7 @@ def test_any_split_of_the_stream_gives_the_same_messages(sent: list[Message], cu
     assert reader.buffered == 0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=20)
 @given(messages)
 def test_byte_by_byte_too(sent: list[Message]) -> None:
     stream = b"".join(pack(message, LIMIT) for message in sent)

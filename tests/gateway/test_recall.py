@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from astrasim import Settings
@@ -259,7 +259,6 @@ json = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(["found", "memory", "withdraw"]), json, json)
 def test_no_message_raises_in_the_game(kind: str, answers: Any, other: Any) -> None:
     memory = Memory(MEADOW, {1: grazer()}, lambda message, pairs: True)

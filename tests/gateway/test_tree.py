@@ -41,7 +41,7 @@ def test_one_odd_plan_is_no_turn() -> None:
 points = st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3), st.integers(0, 3)), min_size=1, max_size=60)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=settings().max_examples // 2)
 @given(points, st.floats(-1e6, 1e6, width=32))
 def test_whatever_it_is_grown_from_it_ends_and_gives_a_plan_that_is_known(
     rows: list[tuple[int, int, int]], at: float

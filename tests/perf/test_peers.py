@@ -7,7 +7,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -127,7 +127,6 @@ def test_the_dead_are_put_back_healed_and_inside(peer: type[Peer]) -> None:
         assert max(x[fight.reds], y[fight.reds]) > 1 and max(x[fight.reds], y[fight.reds]) <= fight.side
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     dx=st.floats(-100, 100), dy=st.floats(-100, 100), speed=st.floats(0, 10), near=st.floats(0, 10),
     tick_s=st.floats(0.001, 0.1),
@@ -140,7 +139,6 @@ def test_nobody_overshoots_what_it_goes_to(dx: float, dy: float, speed: float, n
     assert after >= min(before, near) - 1e-9
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     hp=st.floats(1, 100), stamina=st.floats(0, 100), ammo=st.floats(0, 12), foes=st.integers(0, 15),
     friends=st.integers(0, 15), distance=st.floats(0, 30),
