@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ class Run:
     workload: str = "arena"
     draw: str = "none"
     profile: bool = False
-    warm_up: int = WARM_UP_FRAMES
+    warm_up: int = field(default_factory=lambda: WARM_UP_FRAMES)
 
     def __post_init__(self) -> None:
         check_workload(self.workload)

@@ -15,7 +15,7 @@ from astrasim import Agent, Domain, Rows, Settings, Simulation, Status
 from astrasim.perf.arena import build_arena
 
 Simulate = Callable[..., Simulation]
-TICKS = 500
+TICKS = 300
 
 
 def mixed_world(nap_s: float = 0.0) -> Domain:
@@ -123,7 +123,7 @@ def test_two_threads_come_to_the_same_as_one_in_a_crowd_of_many_blocks() -> None
     for threads in (1, 2):
         settings = Settings(model="none", seed=3, budget_units=40, every=2, capacity=40_000, threads=threads)
         with build_arena(40_000, settings) as sim:
-            for _ in range(30):
+            for _ in range(16):
                 sim.tick()
             states.append(state_of(sim))
     assert same(*states) == []

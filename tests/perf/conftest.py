@@ -8,4 +8,5 @@ import pytest
 @pytest.fixture(autouse=True)
 def no_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs in this process count from their first frames on: their figures are not for comparing."""
-    monkeypatch.setattr("astrasim.perf.stress.WARM_UP_FRAMES", 2)
+    for module in ("stress", "budgets", "latencies", "observing"):
+        monkeypatch.setattr(f"astrasim.perf.{module}.WARM_UP_FRAMES", 2)

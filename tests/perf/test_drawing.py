@@ -20,7 +20,10 @@ from astrasim.perf.profile import PARTS
 from astrasim.perf.screen import COLOURS, Screen, WindowClosed, opened
 from astrasim.perf.stress import Run, measure
 
-STRESS = [sys.executable, "-c", "from astrasim.cli import run; run()", "stress"]
+STRESS = [
+    sys.executable, "-c",
+    "from astrasim.perf import stress; stress.WARM_UP_FRAMES = 2; from astrasim.cli import run; run()", "stress",
+]  # fmt: skip
 
 
 def test_everybody_is_drawn_in_the_colour_of_the_plan() -> None:

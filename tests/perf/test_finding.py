@@ -87,7 +87,7 @@ def test_a_process_that_dies_is_a_number_that_is_not_sustained() -> None:
 
 
 def test_a_try_in_a_process_of_its_own_measures_what_it_was_told_to() -> None:
-    figures = measure_apart(Run(30, every=3, frames=5, model="none"))
+    figures = measure_apart(Run(30, every=3, frames=5, model="none", warm_up=2))
     assert figures is not None
     assert (figures["agents"], figures["every"], figures["frames"]) == (30, 3, 5)
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,23 +12,18 @@ Command = Callable[..., tuple[object, str]]
 
 FIELDS = {
     "agents", "every", "frames", "seconds", "draw", "model", "seed", "frame_ms", "missed", "sustained", "planning_ms",
-    "requests",    "latency_ms", "cache", "agent_ticks", "plans", "rss_mb", "machine", "settings",
+    "requests", "latency_ms", "cache", "agent_ticks", "plans", "rss_mb", "machine", "settings",
 }  # fmt: skip
 
 
-def stress(tmp_path: Path, *arguments: str) -> dict[str, Any]:
+def test_plans_of_the_stub_arrive_and_are_used(command: Command, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    command = [sys.executable, "-c", "from astrasim.cli import run; run()", "stress", *arguments, "--json", str(out)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    figures: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-    return figures
-
-
-def test_plans_of_the_stub_arrive_and_are_used(tmp_path: Path) -> None:
-    figures = stress(tmp_path, "--agents", "300", "--frames", "150", "--rate", "40", "--control")
+    run = "--agents", "300", "--frames", "90", "--rate", "80", "--control"
+    code, said = command("stress", *run, "--json", str(out))
+    assert code == 0, said
+    figures = json.loads(out.read_text(encoding="utf-8"))
     assert figures.keys() >= FIELDS
-    assert figures["requests"]["answered"] > 50
+    assert figures["requests"]["answered"] > 30
     assert figures["requests"]["failed"] == figures["requests"]["rejected"] == 0
     assert figures["plans"]["applied"] > 0
     assert figures["agent_ticks"]["llm"] > 0 and figures["agent_ticks"]["cache"] > 0
@@ -43,16 +35,16 @@ def test_plans_of_the_stub_arrive_and_are_used(tmp_path: Path) -> None:
     assert figures["control"]["agent_ticks"]["heuristic"] == 1
 
 
-def test_a_run_can_be_traced_and_watched(tmp_path: Path) -> None:
+def test_a_run_can_be_traced_and_watched(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("astrasim.dashboard.PLAIN_S", 0.5)
     trace = tmp_path / "trace.json"
-    run = "--agents", "200", "--frames", "320", "--rate", "40", "--dashboard", "--trace", str(trace)
-    command = [sys.executable, "-c", "from astrasim.cli import run; run()", "stress", *run]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    assert "200 agents: frame p50" in done.stderr and "gateway: " in done.stderr, "no terminal: a line after 5 s"
+    run = "--agents", "200", "--frames", "90", "--rate", "80", "--dashboard", "--trace", str(trace)
+    code, said = command("stress", *run)
+    assert code == 0, said
+    assert "200 agents: frame p50" in said and "gateway: " in said, "no terminal: a line now and then"
     events = json.loads(trace.read_text(encoding="utf-8"))
     slices = [event for event in events if event["ph"] == "X"]
-    assert sum(event["name"] == "tick" for event in slices) == 320, "the measured frames, without the warm-up"
+    assert sum(event["name"] == "tick" for event in slices) == 90, "the measured frames, without the warm-up"
     assert {event["name"] for event in slices} >= {"Perception", "Planning", "Referee"}
     stored = {e["id"] for e in events if e["ph"] == "e" and e.get("args", {}).get("state") == "stored"}
     arrived = {event["bind_id"] for event in events if event.get("flow_in")}
