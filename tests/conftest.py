@@ -12,7 +12,7 @@ import esper
 import hypothesis
 import pytest
 
-from astrasim import Domain, Settings, Simulation, Tier
+from astrasim import Domain, Settings, Simulation, Situation, Tier
 from astrasim.gateway import Answer, Failure
 from astrasim.reader import read_compact_plan
 from astrasim.vocabulary import Scope
@@ -142,6 +142,22 @@ def meadow() -> Domain:
     meadow.stock("flee", targets=["threat"], kinds=["sheep"], speed=6)
     meadow.heuristic("sheep")(lambda situation: "flee threat")
     return meadow
+
+
+def moods(heuristic: Callable[[Situation], Any]) -> Domain:
+    """Units of three moods, which only an alarm interrupts; ``mood`` and ``alarm`` are what the test sets them to. They
+    can go north and south, a second at a time, and hold while they have the stamina."""
+    domain = Domain("test", ["unit"])
+    domain.column("mood")
+    domain.column("alarm")
+    domain.feature("humour", column="mood", edges=[0.5, 1.5], words=["a", "b", "c"], hysteresis=0)
+    domain.feature("danger", column="alarm", edges=[0.5], words=["calm", "alarm"], interrupt=True, hysteresis=0)
+    domain.place("north", 0, 1000)
+    domain.place("south", 0, -1000)
+    domain.stock("approach", name="go", targets=["north", "south"], speed=1, seconds=1)
+    domain.stock("hold", targets=["north"], speed=1, needs={"stamina": 1000})
+    domain.heuristic("unit")(heuristic)
+    return domain
 
 
 class Hook(esper.Processor):

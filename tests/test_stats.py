@@ -5,27 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from astrasim import Domain, Simulation
 from astrasim.gateway import Failure
 from astrasim.statistics import Percentiles, Window
+from tests.conftest import moods
 
 Simulate = Callable[..., Simulation]
 TICK_S = 0.1
 
 
 def world() -> Domain:
-    domain = Domain("test", ["unit"])
-    domain.column("mood")
-    domain.column("alarm")
-    domain.feature("humour", column="mood", edges=[0.5, 1.5], words=["a", "b", "c"], hysteresis=0)
-    domain.feature("danger", column="alarm", edges=[0.5], words=["calm", "alarm"], interrupt=True, hysteresis=0)
-    domain.place("north", 0, 1000)
-    domain.place("south", 0, -1000)
-    domain.stock("approach", name="go", targets=["north", "south"], speed=1, seconds=1)
-    domain.heuristic("unit")(lambda situation: ["go north", "go south"] if situation.humour == 2 else "go north")
-    return domain
+    return moods(lambda situation: ["go north", "go south"] if situation.humour == 2 else "go north")
 
 
 @pytest.fixture
@@ -166,3 +161,12 @@ def test_a_window_keeps_the_last_values_only() -> None:
     assert window.count == 5
     window.clear()
     assert window.percentiles() == Percentiles(0, 0, 0, 0)
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=40))
+def test_percentiles_are_those_of_numpy(values: list[float]) -> None:
+    window = Window(len(values))
+    for value in values:
+        window.add(value)
+    expected = [*np.percentile(values, [50, 95, 99]), max(values)]
+    assert list(window.percentiles()) == pytest.approx(expected, rel=1e-9, abs=1e-6)
