@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .kernels.columns import RUNNING
 from .plans import Source
 from .records import StepRecord
 from .steps import Status
@@ -46,11 +47,14 @@ class Following:
     ) -> None:
         self._sim, self._request_of = sim, request_of
         self._lives = [_Life(agent) for agent in agents]
+        self._always = len(self._lives)
         self._most = most
         self._records: list[StepRecord] = []
 
     def take(self, agents: Sequence[Agent], plan: int) -> None:
         """These have just been handed this plan."""
+        if len(self._lives) >= self._most + self._always:
+            return
         room = self._most - sum(life.until_done != ALWAYS for life in self._lives)
         followed = {life.agent.uid for life in self._lives}
         others = [agent for agent in agents if agent.uid not in followed]
@@ -66,7 +70,7 @@ class Following:
         """How the steps ended that did."""
         state = self._sim.agents.state
         for life in self._lives:
-            if life.running and life.agent.alive and (status := state.item(life.agent.row)) != Status.RUNNING:
+            if life.running and (row := life.agent._row) >= 0 and (status := state.item(row)) != RUNNING:
                 self._end(life, Status(status), now_s)
 
     def records(self) -> list[StepRecord]:
@@ -76,11 +80,12 @@ class Following:
 
     def _goes_on(self, life: _Life, columns: Agents, now_s: float) -> bool:
         """Whether it is still to be followed."""
-        if not life.agent.alive:
+        row = life.agent._row  # -1: it is no more
+        if row < 0:
             return self._end(life, Status.INTERRUPTED, now_s)
-        row = life.agent.row
         plan, step, source = columns.plan.item(row), columns.step.item(row), columns.source.item(row)
-        if life.until_done not in (ALWAYS, plan, columns.next_plan.item(row)):
+        until_done = life.until_done
+        if until_done != plan and until_done != ALWAYS and until_done != columns.next_plan.item(row):
             return self._end(life, Status.INTERRUPTED, now_s)
         at = (plan, step, source, columns.plan_start.item(row))
         if life.running and at == life.at:

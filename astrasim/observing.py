@@ -11,11 +11,9 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .following import Following
 from .records import Part, PlanRecord, RequestRecord, StepRecord, TickRecord
-from .requests import Change, RequestState
+from .requests import Change
 
 if TYPE_CHECKING:
     from .agents import Agent
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 FIRST_AGENTS = 16
 KNOWN = 8192
 """Of so many situations it is remembered which request brought the plan."""
-_UNDER_WAY = (RequestState.QUEUED, RequestState.SENT, RequestState.ANSWERED)
 
 
 class Observer:
@@ -64,12 +61,15 @@ class Observation:
         self._sim, self._processors = sim, processors
         self._observers: list[tuple[Observer, Following]] = []
         self._order: list[Any] = []
+        self._first: Any = None
+        self._last: Any = None
         self._timed: list[tuple[Callable[..., None], Any]] = []
         self._parts: list[Part] = []
         self._start_s = 0.0
         self._requests: list[RequestRecord] = []
         self._plans: list[PlanRecord] = []
-        self._words: dict[int, tuple[str, ...]] = {}
+        self._tiers = (*(tier.name for tier in sim.settings.tiers), "")
+        """By number; the last is that of -1."""
         self._brought: dict[int, tuple[int, int]] = {}
 
     def __bool__(self) -> bool:
@@ -147,19 +147,20 @@ class Observation:
             own, timed = processor.__dict__.get("process"), self._time(processor)
             self._timed.append((timed, own))
             processor.process = timed  # of this one object
+        self._first, self._last = (self._order[0], self._order[-1]) if self._order else (None, None)
 
     def _time(self, processor: Any) -> Callable[..., None]:
         name, process = type(processor).__name__, processor.process
 
         def run(*arguments: Any, **options: Any) -> None:
             start_s = perf_counter()
-            if self._order and processor is self._order[0]:
+            if processor is self._first:
                 self._start_s = start_s
                 self._parts.clear()  # of a tick that ended early, because a processor raised
             process(*arguments, **options)
             end_s = perf_counter()
             self._parts.append(Part(name, start_s, end_s))
-            if self._order and processor is self._order[-1]:
+            if processor is self._last:
                 self._end_tick(end_s)
 
         return run
@@ -173,6 +174,7 @@ class Observation:
             else:
                 processor.process = own  # which the game gave this one object
         self._order, self._timed = [], []
+        self._first = self._last = None
 
     # Records
 
@@ -180,29 +182,23 @@ class Observation:
         self._requests += map(self._changed, self._sim.planner.read_changes())
 
     def _changed(self, change: Change) -> RequestRecord:
-        planner, request, plan = self._sim.planner, change.request, change.plan
-        scope = planner.scopes[request.scope_id]
-        words = self._words.pop(request.id, None)
-        if words is None:
-            words = tuple(self._sim.compiled.vocabulary.words(scope.kind, request.key))
-        if change.state in _UNDER_WAY:
-            self._words[request.id] = words
+        at_s, request, state, reason, plan = change
+        planner = self._sim.planner
         if plan >= 0:
             self._brought.pop(request.entry, None)
             self._brought[request.entry] = (request.id, plan)
             if len(self._brought) > KNOWN:
                 del self._brought[next(iter(self._brought))]
-        tier = self._sim.settings.tiers[request.tier].name if request.tier >= 0 else ""
         return RequestRecord(
-            change.at_s, request.id, change.state, change.reason, scope, request.key, words, tier,
-            request.waiting, planner.plans[plan] if plan >= 0 else None,
+            at_s, request.id, state, reason, planner.scopes[request.scope_id], request.key, self._tiers[request.tier],
+            request.waiting, planner.plans[plan] if plan >= 0 else None, self._sim.compiled.vocabulary,
         )  # fmt: skip
 
     def _handed(self, entry: int, plan: int, at_s: float) -> PlanRecord:
         columns, handles = self._sim.columns(), self._sim.agents.handles
-        rows = np.flatnonzero(columns.entry == entry)
+        rows = (columns.entry == entry).nonzero()[0]
         rows = rows[(columns.plan[rows] == plan) | (columns.next_plan[rows] == plan)]
-        first: Any = tuple(handles[row] for row in rows[:FIRST_AGENTS].tolist())
+        first: Any = tuple([handles[row] for row in rows[:FIRST_AGENTS].tolist()])
         return PlanRecord(at_s, self._request_of(entry, plan), self._sim.planner.plans[plan], len(rows), first)
 
     def _request_of(self, entry: int, plan: int) -> int | None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .plans import Plan, Source
     from .requests import RequestState
     from .steps import Status
-    from .vocabulary import Scope
+    from .vocabulary import Scope, Vocabulary
 
 
 class Part(NamedTuple):
@@ -40,10 +40,10 @@ class TickRecord(NamedTuple):
 class RequestRecord(NamedTuple):
     """A request has come to ``state``.
 
-    ``situation``: the words of what it asks about; ``key`` is the same as a number. ``tier`` and ``waiting``: the
-    highest tier, and how many agents, that waited when it was asked; "" and 0 where nobody did, and it is to show
-    whether the plan of a near situation is right. ``reason``: why it failed or was cancelled, else "". ``plan``: what
-    the model answered, of one that is STORED.
+    ``key``: the situation that it asks about, as a number. ``tier`` and ``waiting``: the highest tier, and how many
+    agents, that waited when it was asked; "" and 0 where nobody did, and it is to show whether the plan of a near
+    situation is right. ``reason``: why it failed or was cancelled, else "". ``plan``: what the model answered, of one
+    that is STORED.
     """
 
     at_s: float
@@ -52,10 +52,16 @@ class RequestRecord(NamedTuple):
     reason: str
     scope: Scope
     key: int
-    situation: tuple[str, ...]
     tier: str
     waiting: int
     plan: Plan | None
+    vocabulary: Vocabulary
+
+    @property
+    def situation(self) -> tuple[str, ...]:
+        """The words of what it asks about, one phrase a feature."""
+        # Not a field: few who observe read it, and it would be made in the tick for each state of each request.
+        return self.vocabulary.words(self.scope.kind, self.key)
 
 
 class PlanRecord(NamedTuple):
