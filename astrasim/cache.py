@@ -232,6 +232,10 @@ class PlanCache:
         self.entries.flags[entry] &= ~np.uint8(IN_FLIGHT)
         self.entries.blocked[entry] = blocked_until_ms
 
+    def waiting(self) -> int:
+        """How many situations wait to be asked about, for somebody."""
+        return int((self.entries.tier[self.wanted[: self.wanted_count]] >= 0).sum())
+
     def statistics(self) -> CacheStatistics:
         """Counts; walks the whole cache, so call it between frames or rarely."""
         used = self.entries.used >= 0
@@ -244,7 +248,7 @@ class PlanCache:
             distinct_keys=self.inserted,
             evictions=self.evictions,
             top10_share=float(top / seen.sum()) if seen.sum() else 0.0,
-            wanted=int((self.entries.tier[self.wanted[: self.wanted_count]] >= 0).sum()),
+            wanted=self.waiting(),
             unasked=dict(self.unasked),
             expired=self.expired,
             retired=self.retired,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
-from rich.text import Text
+from rich.segment import Segment
+from rich.style import Style
 
+from . import figures
 from .frames import FPS, Frame
 from .kernels.columns import TICKS_CACHE, TICKS_HEURISTIC, TICKS_LLM
 from .statistics import Percentiles, Window
@@ -27,8 +31,31 @@ DRAWN_S, PLAIN_S = 0.5, 5.0
 STALE_S = 2.0
 """A game without a spare moment has it drawn as often as this all the same."""
 LATELY_S = 5.0
+_NOT_PRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+"""An error's words are the game's: they must not steer the terminal, nor begin a row."""
 BAR = 30
-SOURCES = (("LLM", TICKS_LLM, "green"), ("cache", TICKS_CACHE, "cyan"), ("heuristic", TICKS_HEURISTIC, "bright_black"))
+PLAIN, BOLD, RED = Style.null(), Style(bold=True), Style(color="red")
+SOURCES = (
+    ("LLM", TICKS_LLM, Style(color="green")),
+    ("cache", TICKS_CACHE, Style(color="cyan")),
+    ("heuristic", TICKS_HEURISTIC, Style(color="bright_black")),
+)
+
+Row = list[tuple[str, Style]]
+
+
+class Rows:
+    """Rows for rich, in parts of one style each. It would take six times as long for a table of its own, and three
+    times as long for its text, which it looks through for where to break it; these are cut where the terminal ends."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for row in self._rows:
+            for text, style in row:
+                yield Segment(_NOT_PRINTED.sub(" ", text), style)
+            yield Segment.line()
 
 
 class Dashboard:
@@ -56,13 +83,13 @@ class Dashboard:
         self._past: deque[tuple[float, int, list[int]]] = deque()
 
     def __enter__(self) -> Dashboard:
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
             # No thread of its own: it would take the frames' time whenever it liked.
             # What the game prints appears above it, unless it goes somewhere else.
             self._live = Live(
                 self.view(), console=self._console, auto_refresh=False, redirect_stdout=sys.stdout.isatty()
             )
-            self._live.start(refresh=True)
+            self._guarded(self._live.start, True)
         else:
             self.line()  # the first takes much longer than the others, and there are no frames yet
         return self
@@ -70,9 +97,9 @@ class Dashboard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        live, self._live = self._live, None
+        if live is not None:
+            self._guarded(live.stop)
 
     def frame(self, frame: Frame) -> None:
         """A frame's work is done. ``run_frames(..., after=dashboard.frame)`` calls it."""
@@ -85,39 +112,54 @@ class Dashboard:
             return
         if frame.spare_s < 1.5 * self._takes_s and waited_s < STALE_S:
             return
-        try:
-            if self._live is not None:
-                self._live.update(self.view(), refresh=True)
-            else:
-                self._console.print(self.line(), soft_wrap=True, markup=False, highlight=False)
-        except Exception as error:  # the terminal was closed, say
-            self._off = True
-            log.error("the dashboard is switched off: %s", error, exc_info=error)
+        if self._live is not None:
+            self._guarded(self._draw, self._live)
+        else:
+            self._guarded(self._print)
         self._drawn_s = perf_counter()
         self._takes_s = max(self._drawn_s - begun_s, 0.9 * self._takes_s)
 
+    def _draw(self, live: Live) -> None:
+        live.update(self.view(), refresh=True)
+
+    def _print(self) -> None:
+        self._console.print(self.line(), soft_wrap=True, markup=False, highlight=False)
+
+    def _guarded(self, do: Callable[..., object], *arguments: object) -> None:
+        try:
+            do(*arguments)
+        except Exception as error:  # the terminal was closed, say
+            if not self._off:
+                log.error("the dashboard is switched off: %s", error, exc_info=error)
+            self._off = True
+
     def line(self) -> str:
         """How it does, in a line."""
-        s, frame, (per_second, shares) = self._sim.stats(), self._work_ms.percentiles(), self._lately()
+        sim, planner, frame, (per_second, shares) = (
+            self._sim, self._sim.planner, self._work_ms.percentiles(), self._lately()
+        )  # fmt: skip
         return (
-            f"{self._sim.time:.0f} s, {s.agents:,} agents: frame p50 {frame.p50:.1f}, p99 {frame.p99:.1f} ms, "
-            f"{self._missed:,} of {self._frames:,} missed; planning p99 {s.planning.ms.p99:.2f} of "
-            f"{s.planning.budget_ms:g} ms; requests {per_second:.1f} a second, {s.requests.in_flight} in flight, "
-            f"{s.requests.answered:,} answered, {s.requests.failed:,} failed; plans from "
-            f"{', '.join(_shares(shares))}; gateway: {s.gateway}"
+            f"{sim.time:.0f} s, {sim.agents.count:,} agents: frame p50 {frame.p50:.1f}, p99 {frame.p99:.1f} ms, "
+            f"{self._missed:,} of {self._frames:,} missed; planning p99 {planner.planning_ms.percentiles().p99:.2f} of "
+            f"{sim.pace.budget_ms:g} ms; requests {per_second:.1f} a second, {len(planner.requests)} in flight, "
+            f"{planner.counts.answered:,} answered, {planner.counts.failed:,} failed; plans from "
+            f"{', '.join(_shares(shares))}; gateway: {figures.gateway(planner)}"
         )
 
-    def view(self) -> Text:
-        """How it does, as a table: in one piece, because rich takes six times as long for a table."""
-        sim, s, (per_second, shares) = self._sim, self._sim.stats(), self._lately()
-        planning, requests, lookups, plans = s.planning, s.requests, s.lookups, s.plans
-        rows: list[tuple[str, str | Text]] = [
-            ("game", f"{sim.domain.name}, {s.agents:,} agents, {sim.time:.0f} s, model {sim.model_tag}"),
+    def view(self) -> Rows:
+        """How it does, as a table."""
+        # Not sim.stats(), which gathers twice as much: it walks the whole cache, and through further windows.
+        sim, planner, (per_second, shares) = self._sim, self._sim.planner, self._lately()
+        requests, lookups, plans = figures.requests(planner), figures.lookups(planner), figures.plan_use(planner)
+        rows: list[tuple[str, str | Row]] = [
+            ("game", f"{sim.domain.name}, {sim.agents.count:,} agents, {sim.time:.0f} s, model {sim.model_tag}"),
             ("frame", f"{_ms(self._work_ms.percentiles())}; missed {self._missed:,} of {self._frames:,}"),
-            ("tick", _ms(s.tick_ms)),
-            ("planning", f"{_ms(planning.ms)}; budget {planning.budget_ms:g} ms, passed {planning.overruns:,} times"),
+            ("tick", _ms(sim.tick_ms.percentiles())),
+            ("planning", f"{_ms(planner.planning_ms.percentiles())}; budget {sim.pace.budget_ms:g} ms, "
+                         f"passed {planner.overruns:,} times"),
             *([("governor", str(sim.governor))] if sim.governor.on else []),
-            ("requests", f"{per_second:.1f} a second; {requests.in_flight} in flight, {s.cache.wanted:,} wait"),
+            ("requests", f"{per_second:.1f} a second; {requests.in_flight} in flight, "
+                         f"{planner.cache.waiting():,} wait"),
             ("", f"{requests.answered:,} answered, {requests.failed:,} failed, {requests.rejected:,} rejected, "
                  f"{requests.cancelled:,} cancelled, {requests.late:,} late"),
             ("latency", _ms(requests.latency_ms)),
@@ -125,13 +167,12 @@ class Dashboard:
             ("", f"last {plans.mean_life_s:.1f} s, {plans.second_step_share:.0%} reach a second step"),
             ("look-ups", f"{lookups.hit_rate:.0%} found a model's plan: {lookups.exact_hits:,} exact, "
                          f"{lookups.near_hits:,} near, {lookups.order_hits:,} by order; {lookups.misses:,} did not"),
-            ("gateway", Text(s.gateway)),
-            *[("error", Text(f"{error} ({count:,} times)", "red")) for error, count in list(s.errors.items())[-3:]],
+            ("gateway", figures.gateway(planner)),
+            *[("error", [(f"{error} ({count:,} times)", RED)]) for error, count in list(sim.errors.items())[-3:]],
         ]  # fmt: skip
-        text = Text(no_wrap=True, overflow="ellipsis", end="")
-        for name, value in rows:
-            text.append(f"{name:<12}", "bold").append(value).append("\n")
-        return text
+        return Rows([
+            [(f"{name:<12}", BOLD), *([(value, PLAIN)] if isinstance(value, str) else value)] for name, value in rows
+        ])  # fmt: skip
 
     def _lately(self) -> tuple[float, list[float]]:
         """Over some seconds: requests a second, and the share of agent-ticks on each source of plans."""
@@ -156,11 +197,8 @@ def _shares(shares: list[float]) -> list[str]:
     return [f"{name} {share:.0%}" for (name, _, _), share in zip(SOURCES, shares, strict=True)]
 
 
-def _bar(shares: list[float]) -> Text:
+def _bar(shares: list[float]) -> Row:
     """The shares as a bar, each in a colour and with its name."""
-    bar = Text()
-    for (_, _, colour), share in zip(SOURCES, shares, strict=True):
-        bar.append("█" * round(BAR * share), colour)
-    for said, (_, _, colour) in zip(_shares(shares), SOURCES, strict=True):
-        bar.append(f"  {said}", colour)
-    return bar
+    colours = [colour for _, _, colour in SOURCES]
+    bars = [("█" * round(BAR * share), colour) for share, colour in zip(shares, colours, strict=True)]
+    return bars + [(f"  {said}", colour) for said, colour in zip(_shares(shares), colours, strict=True)]

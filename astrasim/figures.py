@@ -15,15 +15,15 @@ from .statistics import AgentTicks, Lookups, Planning, PlanUse, Requests, Statis
 
 if TYPE_CHECKING:
     from .frames import FrameTimes
+    from .planner import Planner
     from .simulation import Simulation
 
 
 def gather(sim: Simulation) -> Statistics:
     """All figures; takes about a millisecond, so call it between frames or a few times a second."""
     planner = sim.planner
-    n = [int(value) for value in planner.counters]
+    n = planner.counters.tolist()
     by_source = [n[c.TICKS_LLM], n[c.TICKS_CACHE], n[c.TICKS_HEURISTIC]]
-    counts = planner.counts
     return Statistics(
         ticks=sim.tick_ms.count,
         agents=sim.agents.count,
@@ -33,33 +33,53 @@ def gather(sim: Simulation) -> Statistics:
             planner.overruns, planner.budget.spent_units,
         ),
         waiting=planner.waits.statistics(n[c.STOPGAPS]),
-        requests=Requests(
-            counts.sent, counts.answered, counts.failed, counts.rejected, counts.cancelled, counts.refused, counts.late,
-            n[c.SHARED], counts.obvious, len(planner.requests), planner.latency_ms.percentiles(), dict(counts.reasons),
-            counts.usage, counts.retries,
-        ),
-        lookups=Lookups(n[c.HITS], n[c.NEAR_HITS], n[c.ORDER_HITS], n[c.MISSES], n[c.NEGATIVE_HITS]),
+        requests=requests(planner),
+        lookups=lookups(planner),
         cache=planner.cache.statistics(),
         memory=planner.recalling.memory_statistics(),
         looks=planner.recalling.statistics(),
         agent_ticks=AgentTicks(*(ticks / (sum(by_source) or 1) for ticks in by_source)),
-        plans=PlanUse(
-            applied=n[c.APPLIED],
-            unchanged=n[c.UNCHANGED],
-            dropped={
-                "illegal": n[c.DROPPED_ILLEGAL],
-                "interrupted": n[c.DROPPED_INTERRUPTED],
-                "moved_on": n[c.DROPPED_MOVED_ON],
-                "order": n[c.DROPPED_ORDER],
-            },
-            ended=n[c.LIVES],
-            mean_life_s=float(planner.life[0]) / n[c.LIVES] if n[c.LIVES] else 0.0,
-            second_step_share=n[c.SECOND_STEPS] / n[c.LIVES] if n[c.LIVES] else 0.0,
-        ),
+        plans=plan_use(planner),
         steps_failed=n[c.STEPS_FAILED],
         errors=dict(sim.errors),
-        gateway="no model" if planner.gateway is None else planner.gateway.describe(),
+        gateway=gateway(planner),
     )  # fmt: skip
+
+
+def requests(planner: Planner) -> Requests:
+    n, counts = planner.counters.tolist(), planner.counts
+    return Requests(
+        counts.sent, counts.answered, counts.failed, counts.rejected, counts.cancelled, counts.refused, counts.late,
+        n[c.SHARED], counts.obvious, len(planner.requests), planner.latency_ms.percentiles(), dict(counts.reasons),
+        counts.usage, counts.retries,
+    )  # fmt: skip
+
+
+def lookups(planner: Planner) -> Lookups:
+    n = planner.counters.tolist()
+    return Lookups(n[c.HITS], n[c.NEAR_HITS], n[c.ORDER_HITS], n[c.MISSES], n[c.NEGATIVE_HITS])
+
+
+def plan_use(planner: Planner) -> PlanUse:
+    n = planner.counters.tolist()
+    return PlanUse(
+        applied=n[c.APPLIED],
+        unchanged=n[c.UNCHANGED],
+        dropped={
+            "illegal": n[c.DROPPED_ILLEGAL],
+            "interrupted": n[c.DROPPED_INTERRUPTED],
+            "moved_on": n[c.DROPPED_MOVED_ON],
+            "order": n[c.DROPPED_ORDER],
+        },
+        ended=n[c.LIVES],
+        mean_life_s=float(planner.life[0]) / n[c.LIVES] if n[c.LIVES] else 0.0,
+        second_step_share=n[c.SECOND_STEPS] / n[c.LIVES] if n[c.LIVES] else 0.0,
+    )
+
+
+def gateway(planner: Planner) -> str:
+    """How the model's side does, in words."""
+    return "no model" if planner.gateway is None else planner.gateway.describe()
 
 
 def memory_bytes() -> int:

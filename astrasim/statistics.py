@@ -47,8 +47,14 @@ class Window:
         values = self._values[: min(self.count, len(self._values))]
         if not len(values):
             return Percentiles(0.0, 0.0, 0.0, 0.0)
-        p50, p95, p99 = np.percentile(values, [50, 95, 99])
-        return Percentiles(float(p50), float(p95), float(p99), float(values.max()))
+        # As np.percentile does it, which takes three times as long: a dashboard asks for several, between two frames.
+        last = len(values) - 1
+        places = [(int(last * share), last * share % 1) for share in (0.5, 0.95, 0.99)]
+        ordered = np.partition(values, sorted({at for below, _ in places for at in (below, min(below + 1, last))}))
+        p50, p95, p99 = (
+            (1 - beyond) * ordered.item(below) + beyond * ordered.item(min(below + 1, last)) for below, beyond in places
+        )
+        return Percentiles(p50, p95, p99, float(values.max()))
 
 
 class ModelUse(NamedTuple):

@@ -125,6 +125,39 @@ def test_one_that_cannot_be_drawn_is_switched_off_and_the_game_goes_on(
     ]
 
 
+def test_a_terminal_that_can_only_go_on_writing_gets_lines(
+    sim: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(dashboard, "PLAIN_S", 0.0)
+    console = terminal()
+    with Dashboard(sim, console) as board:
+        board.frame(Frame(5.0, False, 1.0))
+    assert "0 agents: frame p50" in said(console) and "\x1b" not in said(console)
+
+
+@pytest.mark.parametrize("at", ["begin", "end"])
+def test_a_terminal_that_is_gone_when_it_begins_or_ends_stops_nothing(
+    sim: Simulation, caplog: pytest.LogCaptureFixture, at: str
+) -> None:
+    console = terminal()
+    if at == "begin":
+        console.file.close()
+    with Dashboard(sim, console) as board:
+        board.frame(Frame(5.0, False, 1.0))
+        console.file.close()
+    assert "the dashboard is switched off" in caplog.text
+
+
+def test_what_a_game_says_does_not_steer_the_terminal(sim: Simulation) -> None:
+    sim.errors.report("feature mood", ZeroDivisionError("oh\x1b[2J no\nmore" + 200 * "!"))
+    console = terminal(width=60)
+    with Dashboard(sim, console):
+        pass
+    assert "oh [2J no more!" in said(console) and "\x1b[2J" not in said(console)
+    assert "!!" not in said(console), "it is cut where the terminal ends"
+
+
 def test_what_it_takes_is_no_part_of_a_frames_work_and_the_next_frame_keeps_time() -> None:
     def after(frame: Frame) -> None:
         assert 0 < frame.spare_s <= 1 / 60 and not frame.missed
