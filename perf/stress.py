@@ -6,6 +6,7 @@ The command line is ``astrasim stress``; :func:`measure` is the same for program
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from .screen import Screen
+
+log = logging.getLogger("astrasim")
 
 WARM_UP_FRAMES = 120
 READY_S = 30.0
@@ -128,7 +131,10 @@ def watched(
             yield None if dashboard is None else dashboard.frame
     finally:
         if observer is not None:
-            sim.unobserve(observer)
+            try:
+                sim.unobserve(observer)
+            except OSError as error:  # the figures of the run are worth more than its trace
+                log.error("the trace is not whole: %s", error)
 
 
 def _screen(surface: Any, sim: Simulation) -> Screen:

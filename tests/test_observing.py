@@ -15,6 +15,7 @@ from astrasim import Agent, Domain, Observer, Simulation, Source, Status
 from astrasim.gateway import Failure
 from astrasim.records import PlanRecord, RequestRecord, StepRecord, TickRecord
 from astrasim.requests import RequestState as S
+from tests.conftest import moods
 
 Simulate = Callable[..., Simulation]
 TICK_S = 0.1
@@ -51,17 +52,7 @@ class Notes(Observer):
 
 
 def world() -> Domain:
-    domain = Domain("test", ["unit"])
-    domain.column("mood")
-    domain.column("alarm")
-    domain.feature("humour", column="mood", edges=[0.5, 1.5], words=["a", "b", "c"], hysteresis=0)
-    domain.feature("danger", column="alarm", edges=[0.5], words=["calm", "alarm"], interrupt=True, hysteresis=0)
-    domain.place("north", 0, 1000)
-    domain.place("south", 0, -1000)
-    domain.stock("approach", name="go", targets=["north", "south"], speed=1, seconds=1)
-    domain.stock("hold", targets=["north"], speed=1, needs={"stamina": 1000})
-    domain.heuristic("unit")(lambda situation: "go north 9")
-    return domain
+    return moods(lambda situation: "go north 9")
 
 
 @pytest.fixture
@@ -238,9 +229,10 @@ def test_steps_are_told_in_pairs_whatever_happens(simulate: Simulate, stand_in: 
 
 
 class Broken(Notes):
-    def __init__(self, method: str) -> None:
+    def __init__(self, *methods: str) -> None:
         super().__init__(follow=1)
-        setattr(self, method, self.fail)
+        for method in methods:
+            setattr(self, method, self.fail)
 
     def fail(self, *record: object) -> None:
         raise ZeroDivisionError("broken")
@@ -265,6 +257,35 @@ def test_an_observer_that_raises_is_switched_off_and_logged_once_and_the_game_go
     assert len(notes.ticks) == 12, "who did nothing wrong is told as before"
     assert notes.closed == 1 and broken.closed == (method != "close")
     assert list(sim.errors.values()) == [1]
+
+
+def test_one_that_raises_at_the_first_thing_it_is_told_and_when_it_is_closed_is_off_all_the_same(
+    simulate: Simulate, stand_in: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    sim = simulate(world(), settings={"tick_s": TICK_S, "strict": False})
+    sim.planner.gateway = stand_in
+    sim.observe(broken := Broken("request", "tick", "close"))
+    sim.spawn("unit")
+    run(sim, 0.5)
+    assert not sim.observation and broken.ticks == []
+    assert sim.ticks == 5 and sum(sim.errors.values()) == 2, "once for what it was told, once for its end"
+    sim.close()
+
+
+def test_an_observer_may_take_itself_off_and_another_on_while_it_is_told(sim: Simulation) -> None:
+    class Once(Notes):
+        def tick(self, tick: TickRecord) -> None:
+            super().tick(tick)
+            sim.unobserve(self)
+            sim.observe(next_)
+
+    next_ = Notes()
+    sim.observe(once := Once())
+    sim.spawn("unit")
+    run(sim, 0.3)
+    assert [tick.number for tick in once.ticks] == [1] and once.closed == 1
+    assert [tick.number for tick in next_.ticks] == [2, 3]
+    assert len(next_.ticks[0].parts) == 5
 
 
 def test_in_strict_mode_the_tick_raises_it_and_the_next_goes_on(sim: Simulation) -> None:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 
 from astrasim import Domain, Simulation, Trace, trace
 from astrasim.gateway import Failure
+from tests.test_trace_format import opened, problems
 
 Simulate = Callable[..., Simulation]
 Events = list[dict[str, Any]]
@@ -48,43 +48,9 @@ def run(sim: Simulation, seconds: float) -> None:
 
 
 def read(path: Path) -> Events:
-    events: Events = json.loads(path.read_text(encoding="utf-8"))
-    check(events)
+    events = opened(path.read_text(encoding="utf-8"))
+    assert problems(events) == []
     return events
-
-
-def check(events: Events) -> None:
-    """What Perfetto asks of a file, and what its importer would silently drop."""
-    times = [event["ts"] for event in events if event["ph"] != "M"]
-    assert times == sorted(times)
-    stacks: dict[Any, list[tuple[Any, ...]]] = defaultdict(list)
-    for event in events:
-        phase = event["ph"]
-        if phase == "X":  # slices of a thread nest or follow each other
-            stack = stacks[event["pid"], event["tid"]]
-            end = event["ts"] + event["dur"]
-            while stack and stack[-1][0] <= event["ts"]:
-                stack.pop()
-            assert not stack or end <= stack[-1][0], "overlaps the one before"
-            stack.append((end,))
-        elif phase in "be":
-            stack = stacks[event["cat"], event["id"]]
-            if phase == "b":
-                stack.append((event["name"],))
-            else:
-                assert stack.pop() == (event["name"],), "what ends is what began last"
-        elif phase in "BE":
-            stack = stacks[event["pid"], event["tid"]]
-            if phase == "B":
-                stack.append((event["name"],))
-            else:
-                stack.pop()
-        else:
-            assert phase == "M"
-    left = {track: stack for track, stack in stacks.items() if stack and isinstance(stack[-1][0], str)}
-    assert not left, "all that began has ended"
-    starts = {event["bind_id"] for event in events if event.get("flow_out")}
-    assert {event["bind_id"] for event in events if event.get("flow_in")} <= starts, "arrows come from somewhere"
 
 
 def begun(events: Events, name: str) -> Events:
@@ -189,9 +155,29 @@ def test_the_trace_of_a_game_that_was_killed_opens(tmp_path: Path) -> None:
         assert done.returncode == -signal.SIGKILL, done.stderr
     text = path.read_text(encoding="utf-8")
     assert not text.rstrip().endswith("]")
-    events = json.loads(text + "]")  # which may be missing: the format says so, and Perfetto takes it
-    check(events)
+    events = json.loads(text + "]")  # which may be missing: the format says so, and both take it
+    assert problems(events, cut=True) == []
     assert len(begun(events, "tick")) > 10
+
+
+def test_a_file_that_is_cut_off_anywhere_opens_with_all_that_was_whole(
+    sim: Simulation, stand_in: Any, tmp_path: Path
+) -> None:
+    sim.observe(Trace(tmp_path / "trace.json"))
+    unit, _ = sim.spawn_many("unit", 2, mood=1)
+    sim.order(unit, 'hold "the\\bridge" \N{SNOWMAN} \x1b[2J')
+    run(sim, 0.3)
+    stand_in.answer(sim, 1, "go south 1\ngo north 0.2")
+    run(sim, 0.3)
+    sim.close()
+    text = (tmp_path / "trace.json").read_text(encoding="utf-8")
+    events = opened(text)
+    assert any("\N{SNOWMAN}" in str(event.get("args")) for event in events)
+    for end in range(1, len(text)):
+        left = opened(text[:end])
+        assert left == events[: len(left)]
+        assert problems(left, cut=True) == []
+    assert len(left) == len(events), "but for the bracket it is whole"
 
 
 def test_a_file_that_cannot_be_written_is_said_before_the_game_begins(tmp_path: Path) -> None:
@@ -218,9 +204,10 @@ def test_a_trace_that_grew_too_large_is_ended_in_good_order(
 ) -> None:
     monkeypatch.setattr(trace, "MAX_BYTES", 3000)
     monkeypatch.setattr(trace, "CHUNK_S", 0.0)
-    sim.observe(Trace(tmp_path / "trace.json"))
+    sim.observe(observer := Trace(tmp_path / "trace.json"))
     sim.spawn_many("unit", 3)
     run(sim, 3)
+    sim.unobserve(observer)
     events = read(tmp_path / "trace.json")
     assert 2 < len(begun(events, "tick")) < 12
     assert "is ended" in caplog.text

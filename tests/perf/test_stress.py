@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_trace_format import opened, problems
+
 Command = Callable[..., tuple[object, str]]
 
 FIELDS = {
@@ -42,7 +44,8 @@ def test_a_run_can_be_traced_and_watched(command: Command, monkeypatch: pytest.M
     code, said = command("stress", *run)
     assert code == 0, said
     assert "200 agents: frame p50" in said and "gateway: " in said, "no terminal: a line now and then"
-    events = json.loads(trace.read_text(encoding="utf-8"))
+    events = opened(trace.read_text(encoding="utf-8"))
+    assert problems(events) == []
     slices = [event for event in events if event["ph"] == "X"]
     assert sum(event["name"] == "tick" for event in slices) == 90, "the measured frames, without the warm-up"
     assert {event["name"] for event in slices} >= {"Perception", "Planning", "Referee"}
