@@ -91,8 +91,6 @@ def stress(
             figures = load("perf", "finding").find(run, runs, told=_both(status))
     else:
         figures = perf.measure(run, tell, trace, err if dashboard else None)
-        if trace is not None:
-            tell(f"the trace: {trace}; https://ui.perfetto.dev opens it")
         if control:
             figures["control"] = perf.measure(run.control(), tell)
     report = load("perf", "report")

@@ -58,7 +58,8 @@ class Trace(Observer):
         self._events = TraceEvents(self._sent_s)
         self._told: Told = []
         self._waiting: SimpleQueue[Told | None] = SimpleQueue()
-        self._error: Exception | None = None
+        self.error: Exception | None = None
+        """Why not all of it could be written."""
         self._thread: threading.Thread | None = threading.Thread(target=self._write, name="astrasim-trace", daemon=True)
         self._thread.start()
 
@@ -92,16 +93,16 @@ class Trace(Observer):
             self._send()
         finally:
             self._waiting.put(None)
-            if self._error is None:  # else the disk may stand still, and nobody waits for it
+            if self.error is None:  # else the disk may stand still, and nobody waits for it
                 thread.join()
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     def _send(self) -> None:
-        if self._waiting.qsize() > MAX_WAITING and self._error is None:
-            self._error = OSError(f"{self.path}: the disk has not kept up for {MAX_WAITING * CHUNK_S:g} s")
-        if self._error is not None:
-            raise self._error
+        if self._waiting.qsize() > MAX_WAITING and self.error is None:
+            self.error = OSError(f"{self.path}: the disk has not kept up for {MAX_WAITING * CHUNK_S:g} s")
+        if self.error is not None:
+            raise self.error
         told, self._told = self._told, []
         if self._bytes <= MAX_BYTES:  # else the thread has ended the file
             self._waiting.put(told)
@@ -122,7 +123,7 @@ class Trace(Observer):
                 # Nothing after the bracket: Perfetto refuses a file that goes on there, be it with an empty line.
                 self._file.write(b"\n]")
         except Exception as error:  # the game's thread raises it
-            self._error = error
+            self.error = error
 
     def _append(self, lines: list[str]) -> None:
         if lines:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from .records import PlanRecord, RequestRecord, StepRecord, TickRecord
@@ -61,7 +62,7 @@ class TraceEvents:
         for uid in list(self._plans):
             self._end_step(uid, now_s, ENDED)
             self._end_plan(uid, now_s)
-        self._lines += [line for _, line in sorted(self._events, key=_time)]
+        self._lines += [line for _, line in sorted(self._events, key=_TIME)]
         self._events.clear()
         return self.take()
 
@@ -76,7 +77,7 @@ class TraceEvents:
             made.append((start, self._slice(name, start, end_s) + "}"))
         made += self._events
         self._events.clear()
-        made.sort(key=_time)  # what was told first of a microsecond stays first
+        made.sort(key=_TIME)  # what was told first of a microsecond stays first
         self._lines += [line for _, line in made]
 
     def request(self, request: RequestRecord) -> None:
@@ -190,7 +191,4 @@ class TraceEvents:
 
 _text: Callable[[str], str] = json.dumps
 """A string as JSON."""
-
-
-def _time(event: tuple[int, str]) -> int:
-    return event[0]
+_TIME = itemgetter(0)

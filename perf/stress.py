@@ -6,7 +6,6 @@ The command line is ``astrasim stress``; :func:`measure` is the same for program
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from .screen import Screen
-
-log = logging.getLogger("astrasim")
 
 WARM_UP_FRAMES = 120
 READY_S = 30.0
@@ -108,7 +105,7 @@ def measure(
             sim.reset_stats()
             ages.reset()
             progress(f"{run.agents:,} agents, model {run.model}: {run.frames} frames ({run.frames / 60:.0f} s)")
-            with watched(sim, trace, console) as after:
+            with watched(sim, trace, console, progress) as after:
                 times = run_frames(work, run.frames, after)
             figures = _figures(run, sim, times, memory_before)
             figures["plans"] |= ages.figures()
@@ -120,7 +117,7 @@ def measure(
 
 @contextlib.contextmanager
 def watched(
-    sim: Simulation, trace: Path | None, console: Console | None
+    sim: Simulation, trace: Path | None, console: Console | None, progress: Callable[[str], None]
 ) -> Iterator[Callable[[Frame], object] | None]:
     """A trace to this file and a dashboard on this console, as long as the context lasts; gives what frames tell."""
     observer = None if trace is None else Trace(trace)
@@ -131,10 +128,12 @@ def watched(
             yield None if dashboard is None else dashboard.frame
     finally:
         if observer is not None:
-            try:
+            with contextlib.suppress(OSError):  # said below: the figures of the run are worth more than its trace
                 sim.unobserve(observer)
-            except OSError as error:  # the figures of the run are worth more than its trace
-                log.error("the trace is not whole: %s", error)
+            if observer.error is None:
+                progress(f"the trace: {trace}; https://ui.perfetto.dev opens it")
+            else:
+                progress(f"the trace {trace} is not whole: {observer.error}")
 
 
 def _screen(surface: Any, sim: Simulation) -> Screen:

@@ -54,6 +54,15 @@ def test_a_run_can_be_traced_and_watched(command: Command, monkeypatch: pytest.M
     assert stored & arrived, "some plan can be followed from its request to an agent"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_costs_a_run_its_trace_and_not_its_figures(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    run = "--agents", "10", "--frames", "40", "--model", "none", "--trace", "/dev/full", "--json", str(out)
+    code, said = command("stress", *run)
+    assert code == 0 and "is not whole" in said and "No space left" in said and "perfetto.dev" not in said
+    assert json.loads(out.read_text(encoding="utf-8"))["agents"] == 10
+
+
 def test_nobody_at_all_is_a_run_too(command: Command, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     code, _ = command("stress", "--agents", "0", "--frames", "30", "--model", "none", "--json", str(out))
