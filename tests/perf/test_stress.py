@@ -40,14 +40,14 @@ def test_plans_of_the_stub_arrive_and_are_used(command: Command, tmp_path: Path)
 def test_a_run_can_be_traced_and_watched(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("astrasim.dashboard.PLAIN_S", 0.5)
     trace = tmp_path / "trace.json"
-    run = "--agents", "200", "--frames", "90", "--rate", "80", "--dashboard", "--trace", str(trace)
+    run = "--agents", "200", "--frames", "200", "--rate", "80", "--dashboard", "--trace", str(trace)
     code, said = command("stress", *run)
     assert code == 0, said
     assert "200 agents: frame p50" in said and "gateway: " in said, "no terminal: a line now and then"
     events = opened(trace.read_text(encoding="utf-8"))
     assert problems(events) == []
     slices = [event for event in events if event["ph"] == "X"]
-    assert sum(event["name"] == "tick" for event in slices) == 90, "the measured frames, without the warm-up"
+    assert sum(event["name"] == "tick" for event in slices) == 200, "the measured frames, without the warm-up"
     assert {event["name"] for event in slices} >= {"Perception", "Planning", "Referee"}
     stored = {e["id"] for e in events if e["ph"] == "e" and e.get("args", {}).get("state") == "stored"}
     arrived = {event["bind_id"] for event in events if event.get("flow_in")}
