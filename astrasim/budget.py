@@ -1,9 +1,11 @@
 """The planner's budget of one tick: milliseconds, counted in units of work.
 
 A unit is the smallest piece that is not cut: up to 128 agents served, 16,384 rows handed plans, one heuristic called,
-one request sent, one answer read or taken in. One is begun only if there is time for what its kind takes, as a rule, so
-a tick takes longer than its budget only where a unit takes longer than others of its kind. The number of units done is
-what a replay needs: a budget with ``units`` set stops there, whatever the clock says.
+one situation picked to be asked about, one request sent, one message read, one answer taken in. One is begun only if
+there is time for what its kind takes, as a rule, so a tick takes longer than its budget only where a unit takes longer
+than others of its kind. The first of its kind in a tick has an estimate of its own: the rest of the frame has swept the
+processor's caches by then, and it takes up to five times what the next one does. The number of units done is what a
+replay needs: a budget with ``units`` set stops there, whatever the clock says.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from .pace import Pace
 
 _FIRST_S, _UNIT_S = 1e-3, 1e-4
 """What the first unit of a kind may count as, and any at least: what a unit should take at most."""
-_KEPT = 0.95
-"""Of what a kind takes, after each unit that took less."""
+_KEPT, _KEPT_LOOKED = 0.95, 0.995
+"""Of what a kind takes, after each unit that took less, and each time that none was done."""
 
 
 class Budget:
@@ -30,13 +32,16 @@ class Budget:
         self._pace = pace
         self.spent_units = 0
         self._start_s = self._end_s = self._begun_s = self._close_s = 0.0
-        self._takes_s: dict[str, float] = {}
+        self._first_s: dict[str, float] = {}
+        self._further_s: dict[str, float] = {}
+        self._done: set[str] = set()
         self._fresh = True
 
     def start(self) -> None:
         self._start_s = self._begun_s = time.perf_counter()
         self._end_s = self._start_s + self._pace.budget_ms / 1000
         self.spent_units = 0
+        self._done.clear()
         self._fresh = True
 
     def left(self, kind: str = "") -> bool:
@@ -50,22 +55,37 @@ class Budget:
         if self._fresh:
             self._fresh = False
             return True
-        return self._begun_s + self._takes_s.get(kind, 0.0) + self._close_s < self._end_s
+        takes_s = self._first_s.get(kind, 0.0)
+        if kind in self._done:
+            takes_s = self._further_s.get(kind, takes_s)
+        return self._begun_s + takes_s + self._close_s < self._end_s
 
     def spend(self, kind: str = "") -> float:
         """One unit was done, begun when :meth:`left` was asked last. Returns which share of a tick's budget it took."""
         self.spent_units += 1
         if self._pace.budget_units is None:
-            took_s, before_s = time.perf_counter() - self._begun_s, self._takes_s.get(kind, 0.0)
-            # One that another program held up may have taken anything: it counts as twice what was usual.
-            most_s = min(took_s, max(2 * before_s, _UNIT_S) if before_s else _FIRST_S)
-            self._takes_s[kind] = _estimate(most_s, before_s)
-            return most_s * 1000 / self._pace.budget_ms if self._pace.budget_ms else 0.0
+            took_s = self._learn(kind, _KEPT)
+            return took_s * 1000 / self._pace.budget_ms if self._pace.budget_ms else 0.0
         return 1 / self._pace.budget_units if self._pace.budget_units else 0.0
+
+    def looked(self, kind: str) -> None:
+        """No unit of this kind was done, and that, too, took time since :meth:`left` was asked last."""
+        if self._pace.budget_units is None:
+            self._learn(kind, _KEPT_LOOKED)
+
+    def _learn(self, kind: str, kept: float) -> float:
+        """What was done just now took so long, in seconds. One that another program held up may have taken anything: it
+        counts as twice what was usual."""
+        known_s = self._further_s if kind in self._done else self._first_s
+        self._done.add(kind)
+        took_s, before_s = time.perf_counter() - self._begun_s, known_s.get(kind, 0.0)
+        most_s = min(took_s, max(2 * before_s, _UNIT_S) if before_s else _FIRST_S)
+        known_s[kind] = _estimate(most_s, before_s, kept)
+        return most_s
 
     def close(self, took_s: float) -> None:
         """What every tick ends with, however little is left, took so long: as much is set aside in the next."""
-        self._close_s = _estimate(min(took_s, max(2 * self._close_s, _UNIT_S)), self._close_s)
+        self._close_s = _estimate(min(took_s, max(2 * self._close_s, _UNIT_S)), self._close_s, _KEPT)
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self._start_s) * 1000
@@ -76,6 +96,6 @@ class Budget:
         return pace.budget_units is None and pace.budget_ms > 0 and time.perf_counter() > self._end_s
 
 
-def _estimate(took_s: float, before_s: float) -> float:
+def _estimate(took_s: float, before_s: float, kept: float) -> float:
     """Up at once, and down slowly: most must fit."""
-    return took_s if took_s > before_s else _KEPT * before_s + (1 - _KEPT) * took_s
+    return took_s if took_s > before_s else kept * before_s + (1 - kept) * took_s

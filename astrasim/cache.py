@@ -169,6 +169,19 @@ class PlanCache:
         """Agents who wait for the model's plan at these entries are of another tier now."""
         self.wanted_count = raise_tier(self.entries, waits_for, tier, self.wanted, self.wanted_count, now_ms)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more situations wait than may; see :meth:`crowd_out`."""
+        return self.wanted_count > self._max_waiting
+
+    def hold(self, entry: int) -> None:
+        """It was picked, and is to be asked about soon: it is not evicted meanwhile."""
+        self.entries.flags[entry] |= IN_FLIGHT
+
+    def let_go(self, entry: int) -> None:
+        """It is not asked about."""
+        self.entries.flags[entry] &= ~np.uint8(IN_FLIGHT)
+
     def put_back(self, entry: int) -> None:
         """It was picked, and could not be asked about now."""
         since = int(self.entries.wanted_since[entry])

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import get_clock_info, monotonic, perf_counter, thread_time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,16 @@ NEVER_MS = 1 << 62
 cpu_clock = thread_time if get_clock_info("thread_time").resolution < 1e-4 else perf_counter
 
 
+class _Picked(NamedTuple):
+    """The situation that is asked about next; its entry is held."""
+
+    entry: int
+    is_lent: bool
+    """It has the plan of another, which is to be compared with the model's own."""
+    options: list[tuple[int, int]] | None
+    """What the model may choose from; empty if it writes its plans itself, None if that is not known yet."""
+
+
 class Asker(Protocol):
     """What the planner needs of a gateway."""
 
@@ -72,7 +82,8 @@ class Asker(Protocol):
         self, request_id: int, scope_id: int, key: int, deadline_s: float, options: Sequence[tuple[int, int]] = ()
     ) -> bool: ...
     def cancel(self, request_id: int) -> None: ...
-    def poll(self, max_messages: int = 64) -> list[Answer | Failure]: ...
+    def exchange(self) -> None: ...
+    def read(self, max_messages: int = 64) -> list[Answer | Failure]: ...
     def flush(self) -> None: ...
     def describe(self) -> str: ...
     def close(self) -> None: ...
@@ -95,7 +106,7 @@ class Planner:
         )
         self.choices = Choices(compiled, self.cache, self.plans)
         self.admission = Admission(self._policy, pace, self._tiers)
-        self._unwanted = Unwanted(self.cache, self._policy.unwanted_s)
+        self.unwanted = Unwanted(self.cache, self._policy.unwanted_s)
         self.budget = Budget(pace)
         self.requests: dict[int, Request] = {}
         self.counters: NDArray[np.int64] = np.zeros(COUNTERS, np.int64)
@@ -117,7 +128,10 @@ class Planner:
         self._changes: list[Change] | None = None
         self._next_id = 1
         self._messages: deque[Answer | Failure] = deque()
-        """Those that were polled and not taken in yet."""
+        """Those that were read and not taken in yet."""
+        self._unread = False
+        """Whether more may have been received than was read."""
+        self._picked: _Picked | None = None
         self.clock: Callable[[], float] = monotonic
         self._declared: set[int] = set()
         self._first_stage = 0
@@ -125,6 +139,17 @@ class Planner:
         self._ordered_ms: int | None = None
         self._present: int | None = None
         self.serving = Serving(compiled, self.cache, self.scopes, self.counters, self.life, settings)
+        # By name, the kind of unit that comes next, and what does units of it as long as the budget goes. It looks at
+        # the clock after each, not before its first: the loop just did.
+        self._stages: tuple[tuple[str, Callable[[], str], Callable[[Turn], None]], ...] = (
+            ("forget", lambda: "forget", self._forget_plans),
+            ("answers", self._answers_kind, self._take_answers),
+            ("recall", lambda: "recall", self._recall),
+            ("cancel", lambda: "walk", self._cancel_unwanted),
+            ("send", self._send_kind, self._send),
+            ("hand out", lambda: "hand out", self._hand_out),
+            ("serve", lambda: "serve", self._serve),
+        )
 
     def run(self, agents: Agents, things: Things, count: int, now_s: float) -> None:
         """Plan for the first ``count`` rows.
@@ -132,15 +157,10 @@ class Planner:
         Args:
             now_s: the simulation's time, in seconds.
         """
+        self.budget.start()
+        cpu_s = cpu_clock()
         turn = Turn(agents, things, count, now_s)
         self.admission.pass_time(self.clock())
-        # Each looks at the clock after each unit, not before its first: the loop below just did.
-        stages = (
-            ("forget", self._forget_plans), ("answers", self._take_answers), ("recall", self._recall),
-            ("send", self._send), ("hand out", self._hand_out), ("serve", self._serve),
-        )  # fmt: skip
-        cpu_s = cpu_clock()
-        self.budget.start()
         self.serving.has_served_all = False
         start, self._first_stage = self._first_stage, 0
         # Whoever has a new order goes before everything else; but orders never take two ticks in a row for themselves.
@@ -149,51 +169,66 @@ class Planner:
         # A tick that orders took whole has nothing to share: the next one's shares leave as much for others as ever.
         if not obeyed or self.budget.left("serve"):
             self.serving.run_shares(turn, self.plans, self.budget)
-        for at in range(start, start + len(stages)):
-            kind, work = stages[at % len(stages)]
+        for at in range(start, start + len(self._stages)):
+            _, next_kind, work = self._stages[at % len(self._stages)]
+            kind, done = next_kind(), self.budget.spent_units
             if not self.budget.left(kind):
+                begun_s = perf_counter()
                 # The next tick begins where this one ended: however small the budget, all have their turn.
-                self._first_stage = at % len(stages)
+                self._first_stage = at % len(self._stages)
                 self._orders_alone = obeyed and at == start
-                self.waits.put_off.update(stages[later % len(stages)][0] for later in range(at, start + len(stages)))
+                for later in range(at, start + len(self._stages)):
+                    self.waits.put_off[self._stages[later % len(self._stages)][0]] += 1
                 break
             work(turn)
-        begun_s = perf_counter()
+            if self.budget.spent_units == done:
+                self.budget.looked(kind)
+        else:
+            begun_s = perf_counter()
         if self.gateway is not None:
             self.gateway.flush()  # or what was asked would go out in the next tick only
         if self._pace.budget_ms:
             self.waits.count(turn, self.serving.has_served_all, len(self._handing))
-        self.budget.close(perf_counter() - begun_s)
         self.planning_ms.add(self.budget.elapsed_ms())
         self.planning_cpu_ms.add((cpu_clock() - cpu_s) * 1000)
         self.overruns += self.budget.overrun()
+        self.budget.close(perf_counter() - begun_s)
 
     # Answers
 
+    def _answers_kind(self) -> str:
+        """The next unit of taking in answers."""
+        return "take" if self._messages else "read" if self._unread else "receive"
+
     def _take_answers(self, turn: Turn) -> None:
-        if self.gateway is None:
+        """Receive once, read what came, and take it in; what the last tick left over goes first."""
+        gateway = self.gateway
+        if gateway is None:
             return
-        more, has_begun = True, False
-        while self._messages or more:
-            if has_begun and not self.budget.left("take" if self._messages else "answers"):
-                return
+        has_received = False
+        while True:
             if self._messages:
                 self._take(turn, self._messages.popleft())
                 self.budget.spend("take")
-                has_begun = True
-            else:
-                self._messages.extend(self.gateway.poll(MESSAGES))
-                more = len(self._messages) == MESSAGES
+            elif self._unread:
+                self._messages.extend(gateway.read(MESSAGES))
+                self._unread = len(self._messages) == MESSAGES
                 if self._messages:
-                    self.budget.spend("answers")
-                    has_begun = True
+                    self.budget.spend("read")
+            elif not has_received:
+                gateway.exchange()
+                has_received = self._unread = True
+                self.budget.looked("receive")
+            else:
+                break
+            if not self.budget.left(self._answers_kind()):
+                return
         late_s = self.clock() - GRACE_S if self.requests else 0.0
         for request in [r for r in self.requests.values() if late_s > r.deadline_s]:
-            if has_begun and not self.budget.left("give up"):
-                return
-            has_begun = True
             self._give_up(request, RequestState.EXPIRED, "expired", turn.now_ms)
             self.budget.spend("give up")
+            if not self.budget.left("give up"):
+                return
 
     def _take(self, turn: Turn, message: Answer | Failure) -> None:
         request = self.requests.pop(message.request_id, None)
@@ -261,53 +296,87 @@ class Planner:
 
     # Requests
 
-    def _send(self, turn: Turn) -> None:
+    def _cancel_unwanted(self, turn: Turn) -> None:
         if self.gateway is None:
             return
         # Nobody waits for those that find out whether a near plan is right, and that is no reason to cancel them.
         before = self.budget.spent_units
         plans = self.cache.entries.model
-        waited_for = (request for request in self.requests.values() if plans[request.entry] < 0)
-        self._unwanted.look(turn, waited_for, self.budget)
+        waited_for = (request for request in self.requests.values() if plans.item(request.entry) < 0)
+        self.unwanted.look(turn, waited_for, self.budget)
         if self.budget.spent_units > before and not self.budget.left("give up"):
             return
-        while request := self._unwanted.next(turn):
+        while request := self.unwanted.next(turn):
             if request.id in self.requests:
                 self._give_up(request, RequestState.CANCELLED, "unwanted", turn.now_ms)
                 self.budget.spend("give up")
                 if not self.budget.left("give up"):
                     return
-        if self.cache.crowd_out(turn.now_ms):
-            self.budget.spend("crowd out")
-        if self.budget.spent_units > before and not self.budget.left("send"):
+
+    def _send_kind(self) -> str:
+        """The next unit of sending."""
+        if self.cache.is_crowded:
+            return "crowd out"
+        return "pick" if self._picked is None else "options" if self._picked.options is None else "ask"
+
+    def _send(self, turn: Turn) -> None:
+        if self.gateway is None:
             return
-        self._present, examines = None, True
-        while may_ask := self._may_ask(turn):
-            examines = examines and not self.admission.everyone & ~may_ask
-            entry = self.recalling.examine() if examines else -1
-            is_lent = entry >= 0
-            if not is_lent:
-                entry = self.cache.pick(turn.now_ms, may_ask, looks=self.gateway.memory is not None)
-            if entry < 0:
+        self._present, self._examines = None, True
+        while True:
+            kind = self._send_kind()
+            if kind == "crowd out":
+                self.cache.crowd_out(turn.now_ms)
+            elif kind == "pick":
+                self._picked = self._pick(turn)
+                if self._picked is None:
+                    return
+            elif kind == "options":
+                self._find_options(turn)
+            elif not self._ask():
                 return
-            # Nobody waits where a plan was lent: those who follow it are whom the model chooses for.
-            options = self.choices.options(turn, entry, not is_lent) if self.gateway.chooses else []
-            if self.gateway.chooses and len(options) < 2 and is_lent:
-                self.recalling.put_back(entry)  # nobody is there to choose for, or there is nothing to choose
-                examines = False
-            elif self.gateway.chooses and len(options) < 2:
-                self.counts.obvious += 1
-                # Where the heuristic has several ideas, others may be possible in a moment.
-                again_ms = turn.now_ms + OPTIONS_AGAIN_MS if len(self.choices.ideas(entry)) > 1 else NEVER_MS
-                self.cache.unanswered(entry, again_ms)
-            elif not self._ask(entry, options):
-                (self.recalling if is_lent else self.cache).put_back(entry)
+            self.budget.spend(kind)
+            if not self.budget.left(self._send_kind()):
                 return
-            else:
-                self.recalling.asked(is_lent)
-            self.budget.spend("send")
-            if not self.budget.left("send"):
-                return
+
+    def _pick(self, turn: Turn) -> _Picked | None:
+        """The situation that deserves a request most now, if one may be asked."""
+        assert self.gateway is not None
+        may_ask = self._may_ask(turn)
+        if not may_ask:
+            return None
+        self._examines = self._examines and not self.admission.everyone & ~may_ask
+        entry = self.recalling.examine() if self._examines else -1
+        is_lent = entry >= 0
+        if not is_lent:
+            entry = self.cache.pick(turn.now_ms, may_ask, looks=self.gateway.memory is not None)
+        if entry < 0:
+            return None
+        self.cache.hold(entry)
+        return _Picked(entry, is_lent, None if self.gateway.chooses else [])
+
+    def _find_options(self, turn: Turn) -> None:
+        """What a model that only chooses may choose from; where that is nothing, it is not asked."""
+        assert self._picked is not None
+        entry, is_lent, _ = self._picked
+        # Nobody waits where a plan was lent: those who follow it are whom the model chooses for.
+        options = self.choices.options(turn, entry, not is_lent)
+        if len(options) >= 2:
+            self._picked = _Picked(entry, is_lent, options)
+            return
+        self._picked = None
+        if is_lent:
+            self._put_back(entry, is_lent)  # nobody is there to choose for, or there is nothing to choose
+            self._examines = False
+        else:
+            self.counts.obvious += 1
+            # Where the heuristic has several ideas, others may be possible in a moment.
+            again_ms = turn.now_ms + OPTIONS_AGAIN_MS if len(self.choices.ideas(entry)) > 1 else NEVER_MS
+            self.cache.unanswered(entry, again_ms)
+
+    def _put_back(self, entry: int, is_lent: bool) -> None:
+        self.cache.let_go(entry)
+        (self.recalling if is_lent else self.cache).put_back(entry)
 
     def _may_ask(self, turn: Turn) -> int:
         """The tiers that may ask now, a bit each, and from the bit ``ORDERS`` on those that may about a new order."""
@@ -343,28 +412,32 @@ class Planner:
         self._end(request, state, reason, now_ms)
         self.counts.reasons[reason] += 1
 
-    def _ask(self, entry: int, options: Sequence[tuple[int, int]]) -> bool:
-        assert self.gateway is not None
+    def _ask(self) -> bool:
+        """Ask about the situation that was picked; False if the gateway takes no request now."""
+        assert self.gateway is not None and self._picked is not None
+        (entry, is_lent, options), self._picked = self._picked, None
         entries = self.cache.entries
-        tier = int(entries.tier[entry])
+        tier = entries.tier.item(entry)
         own_s = self._tiers[tier].deadline_s if tier >= 0 else None
         deadline_s = self._policy.deadline_s if own_s is None else own_s
         request = Request(
-            self._next_id, int(entries.scope[entry]), int(entries.key[entry]), entry, tier,
-            int(entries.demand[entry]), perf_counter(), self.clock() + deadline_s,
+            self._next_id, entries.scope.item(entry), entries.key.item(entry), entry, tier, entries.demand.item(entry),
+            perf_counter(), self.clock() + deadline_s,
         )  # fmt: skip
         self._next_id += 1
         self._declare(request.scope_id)
         self._note(request)
-        if not self.gateway.ask(request.id, request.scope_id, request.key, deadline_s, options):
+        if not self.gateway.ask(request.id, request.scope_id, request.key, deadline_s, options or ()):
             self._move(request, RequestState.CANCELLED, "refused")
             self.counts.refused += 1
+            self._put_back(entry, is_lent)
             return False
         self._move(request, RequestState.SENT)
         self.requests[request.id] = request
         self.cache.sent(entry)
         self.counts.sent += 1
         self.admission.sent(request.id, self.clock(), tier)
+        self.recalling.asked(is_lent)
         return True
 
     def _declare(self, scope_id: int) -> None:
@@ -379,6 +452,7 @@ class Planner:
             threading.Thread(target=self.gateway.close, name="astrasim-gateway-close", daemon=True).start()
         self.gateway = gateway
         self._messages.clear()
+        self._unread = False
         self._declared.clear()
         self.cache.forget_wanted()
 
@@ -390,6 +464,9 @@ class Planner:
             self.admission.gave_up(request.id)
             self._end(request, RequestState.CANCELLED, "model taken away", int(now_s * 1000))
         self.requests.clear()
+        if self._picked is not None:
+            self._put_back(self._picked.entry, self._picked.is_lent)
+            self._picked = None
 
     def reset_counts(self) -> None:
         """Begin all counts anew; what is in flight counts as sent."""
@@ -433,7 +510,7 @@ class Planner:
         if not self.serving.obey(turn, self.plans, self.budget):
             return False
         self._ordered_ms = turn.now_ms
-        if self.budget.left("send"):
+        if self.budget.left(self._send_kind()):
             self._send(turn)
         return True
 

@@ -8,12 +8,13 @@ import numpy as np
 
 from .budget import Budget
 from .cache import PlanCache
-from .handing import ROWS, Turn
+from .handing import Turn
 from .kernels.choosing import mark_waiting
 from .kernels.lookup import WAITED_FOR
 from .requests import Request
 
 _LOOK_EVERY_MS = 250
+_ROWS = 4096
 
 
 class Unwanted:
@@ -49,8 +50,8 @@ class Unwanted:
         # are still to come. Whoever comes to a situation meanwhile has looked it up, which is asked again at the end.
         while self._cursor > 0:
             last = min(self._cursor, turn.rows)
-            first = self._cursor = max(0, last - ROWS)
-            mark_waiting(turn.agents, self._cache.entries, first, last)
+            first = self._cursor = max(0, last - _ROWS)
+            self.walk(turn, first, last)
             budget.spend("walk")
             if not budget.left("walk"):
                 return
@@ -60,6 +61,14 @@ class Unwanted:
             if not entries.flags[request.entry] & WAITED_FOR
         ]  # fmt: skip
         self._suspects = []
+
+    def walk(self, turn: Turn, first: int, last: int) -> None:
+        """Mark what the agents of these rows wait for."""
+        agents, entries = turn.agents, self._cache.entries
+        mark_waiting(
+            agents.entry, agents.source, agents.plan_key, agents.scope, entries.flags, entries.key, entries.scope,
+            first, last,
+        )  # fmt: skip
 
     def _forsaken(self, turn: Turn, requests: Iterable[Request]) -> list[Request]:
         used = self._cache.entries.used

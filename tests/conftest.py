@@ -115,7 +115,9 @@ class StandIn:
     def close(self) -> None:
         self.closed = True
 
-    def poll(self, max_messages: int = 64) -> list[Answer | Failure]:
+    def exchange(self) -> None: ...
+
+    def read(self, max_messages: int = 64) -> list[Answer | Failure]:
         results, self._results = self._results[:max_messages], self._results[max_messages:]
         return results
 

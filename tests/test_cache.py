@@ -141,7 +141,9 @@ class Scripted:
         self.most_in_flight = max(self.most_in_flight, len(self._due))
         return True
 
-    def poll(self, max_messages: int = 64) -> list[Answer | Failure]:
+    def exchange(self) -> None: ...
+
+    def read(self, max_messages: int = 64) -> list[Answer | Failure]:
         self._polls += 1
         due = [message for at, message in self._due if at <= self._polls][:max_messages]
         self._due = [(at, message) for at, message in self._due if message not in due]

@@ -102,7 +102,9 @@ class Moody:
         self._open[request_id] = scope_id, key
         return True
 
-    def poll(self, max_messages: int = 64) -> list[Answer | Failure]:
+    def exchange(self) -> None: ...
+
+    def read(self, max_messages: int = 64) -> list[Answer | Failure]:
         replies: list[Answer | Failure] = []
         for request, (scope_id, _) in list(self._open.items()):
             luck = self._rng.random()

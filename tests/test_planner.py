@@ -50,7 +50,9 @@ class Scripted:
     def close(self) -> None:
         self.closed = True
 
-    def poll(self, max_messages: int = 64) -> list[Answer | Failure]:
+    def exchange(self) -> None: ...
+
+    def read(self, max_messages: int = 64) -> list[Answer | Failure]:
         taken, self._replies = self._replies[:max_messages], self._replies[max_messages:]
         return taken
 

@@ -131,7 +131,9 @@ def test_every_kind_of_work_has_its_turn_and_those_that_had_none_in_a_tick_are_c
     stats = sim.stats()
     assert stats.requests.answered > 50 and stats.lookups.misses > 1000
     assert stats.plans.applied + stats.plans.unchanged > 0
-    assert set(stats.waiting.put_off) == {"forget", "answers", "recall", "send", "hand out", "serve"}
+    assert set(stats.waiting.put_off) == {
+        "forget", "answers", "recall", "cancel", "send", "hand out", "serve"
+    }
 
 
 # However much there is of one kind of work, no tick does more of it than its budget allows

@@ -217,19 +217,41 @@ class Gateway:
         Returns:
             What has ended since, at most ``max_messages`` of them; the rest comes with the next calls.
         """
-        if self._life.state is not GatewayState.CLOSED:
-            now = self._clock()
-            if self._life.tend(now) and self._life.link is not None:
-                self._note = self._busy_with = ""
-                self._telling.begin_again()
-                self._life.link.push(self._setup)
-            if self._life.link is not None:
-                self._exchange(self._life.link, max_messages)
+        self.exchange()
+        results = self.read(max_messages)
+        self.flush()
+        return results
+
+    def exchange(self) -> None:
+        """The first part of ``poll``: receive what came, and look after the process. What is to be said to it goes out
+        with the next ``flush``."""
+        if self._life.state is GatewayState.CLOSED:
+            return
+        now = self._clock()
+        if self._life.tend(now) and self._life.link is not None:
+            self._note = self._busy_with = ""
+            self._telling.begin_again()
+            self._life.link.push(self._setup)
+        link = self._life.link
+        if link is not None:
+            # Receive, then judge: signs of life that have come must count before silence does.
+            if link.receive():
+                self._life.heard()
+            self._telling.tell_some(link)
+            self._life.judge(link)
+        if self._life.link is None:
+            self._fail_all(now)
+        else:
+            for request_id in self._pending.expire(now):
+                self._tell_cancelled(request_id)
+
+    def read(self, max_messages: int = 64) -> list[Answer | Failure]:
+        """The second part of ``poll``: read what was received, as far as needed. Returns as ``poll``."""
+        link = self._life.link
+        if link is not None:
+            self._read(link, max_messages)
             if self._life.link is None:
-                self._pending.fail_all(self._life.why or "the gateway process ended before it answered", now)
-            else:
-                for request_id in self._pending.expire(now):
-                    self._tell_cancelled(request_id)
+                self._fail_all(self._clock())
         return self._pending.take(max_messages)
 
     def flush(self) -> None:
@@ -258,26 +280,23 @@ class Gateway:
             self._life.close()
             self._pending.fail_all("the gateway was closed", self._clock())
 
-    def _exchange(self, link: Link, max_messages: int) -> None:
-        """Receive, then judge, then send: signs of life that have come must count before silence does."""
-        if link.receive():
-            self._life.heard()
+    def _read(self, link: Link, max_messages: int) -> None:
         try:
             for _ in range(max_messages + _OTHERS):
                 if self._pending.ended >= max_messages:
-                    break
+                    return
                 message = link.take()
                 if message is not None:
                     self._accept(message)
-                elif link.closed:
-                    return self._life.lose()
                 else:
-                    break
+                    if link.closed:
+                        self._life.lose()
+                    return
         except FramingError as error:
-            return self._life.lose(f"gateway sent what is no message ({clean(str(error), 100)})", kill=True)
-        self._telling.tell_some(link)
-        self._life.judge(link)
-        link.flush()
+            self._life.lose(f"gateway sent what is no message ({clean(str(error), 100)})", kill=True)
+
+    def _fail_all(self, now: float) -> None:
+        self._pending.fail_all(self._life.why or "the gateway process ended before it answered", now)
 
     def _accept(self, message: Message) -> None:
         """Take one message from the gateway, which may be anything."""

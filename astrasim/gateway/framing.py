@@ -84,7 +84,10 @@ class FrameReader:
         body = bytes(buffer[_HEADER.size : end])
         del buffer[:end]
         try:
-            message = _decode(body.decode("utf-8"))
+            text = body.decode("utf-8")
+            message, read = _decode(text)
+            if read < len(text):
+                raise ValueError(f"something follows it: {text[read : read + 20]!r}")
         except (ValueError, RecursionError) as error:
             raise self._break(f"a message is no JSON: {type(error).__name__}: {error}") from None
         if not isinstance(message, dict):
@@ -101,4 +104,4 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")  # Python's own reader takes NaN and Infinity
 
 
-_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+_decode = json.JSONDecoder(parse_constant=_no_constant).raw_decode  # decode() looks for spaces around it, twice

@@ -7,11 +7,13 @@ included), or SIGKILL from :meth:`Child.kill`.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import subprocess
 import sys
 import threading
 from contextlib import suppress
+from io import FileIO
 from typing import Any
 
 import psutil
@@ -30,6 +32,7 @@ _BOOTSTRAP = (
 )
 
 _GRACE_S = 0.3
+_PAGE_MB = mmap.PAGESIZE / 2**20
 
 
 def command() -> list[str]:
@@ -53,6 +56,7 @@ class Child:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: psutil.Process | None = None
+        self._statm: FileIO | None = None
         self._unwanted = False
         path = [entry or os.getcwd() for entry in sys.path]
         line = json.dumps({"path": path, **settings}).encode() + b"\n"
@@ -77,10 +81,14 @@ class Child:
     def memory_mb(self) -> float:
         """How much memory it occupies (resident, MiB); 0 if that cannot be found out."""
         try:
+            if sys.platform == "linux":  # in a quarter of the time that psutil takes
+                if self._statm is None and self.pid:
+                    self._statm = FileIO(f"/proc/{self.pid}/statm")
+                return int(os.pread(self._statm.fileno(), 64, 0).split()[1]) * _PAGE_MB if self._statm else 0.0
             if self._seen is None and self.pid:
                 self._seen = psutil.Process(self.pid)  # kept, because making it takes longer than a look
             return float(self._seen.memory_info().rss) / 2**20 if self._seen else 0.0
-        except psutil.Error:
+        except (psutil.Error, OSError, ValueError):  # it has ended, or is being closed
             return 0.0
 
     def kill(self) -> None:
@@ -88,6 +96,7 @@ class Child:
         with self._lock:
             self._unwanted = True
             process = self._process
+        self._look_no_more()
         if process is not None:
             with suppress(OSError):
                 process.kill()
@@ -98,6 +107,7 @@ class Child:
     def close(self) -> None:
         """End it and wait for the end: at most 0.3 s for it to go by itself, then it is killed."""
         self._starter.join(2.0)
+        self._look_no_more()
         process = self._process
         if process is None or self._starter.is_alive():
             self.kill()
@@ -111,6 +121,10 @@ class Child:
             process.kill()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(2.0)
+
+    def _look_no_more(self) -> None:
+        if self._statm is not None:
+            self._statm.close()
 
     def _start(self, line: bytes) -> None:
         try:

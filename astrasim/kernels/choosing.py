@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .columns import HEURISTIC, Actions, Agents, Plans, Targets, Things
 from .compiling import kernel
-from .lookup import IN_FLIGHT, WAITED_FOR, Entries
+from .lookup import IN_FLIGHT, WAITED_FOR
 from .planning import is_legal
 
 
@@ -33,14 +36,21 @@ def legal_steps(
 
 
 @kernel
-def mark_waiting(agents: Agents, entries: Entries, first: int, last: int) -> None:
-    """Mark the entries whose request one of the agents ``first`` to ``last`` waits for as WAITED_FOR."""
+def mark_waiting(
+    entry: NDArray[np.int32], source: NDArray[np.uint8], plan_key: NDArray[np.int64], scope: NDArray[np.int32],
+    flags: NDArray[np.uint8], keys: NDArray[np.int64], scopes: NDArray[np.int32], first: int, last: int,
+) -> None:  # fmt: skip
+    """Mark the entries whose request one of the agents ``first`` to ``last`` waits for as WAITED_FOR.
+
+    Args:
+        entry, source, plan_key, scope: columns of the agent table.
+        flags, keys, scopes: columns of the cache. (To hand over both tables whole costs more than the work.)
+    """
     for i in range(first, last):
-        e = agents.entry[i]
+        e = entry[i]
         if e < -1:
             e = -2 - e  # its plan ended, and it may well be in the same situation still
-        elif agents.source[i] != HEURISTIC:
+        elif source[i] != HEURISTIC:
             continue
-        if e >= 0 and entries.flags[e] & IN_FLIGHT and entries.key[e] == agents.plan_key[i]:
-            if entries.scope[e] == agents.scope[i]:
-                entries.flags[e] |= WAITED_FOR
+        if e >= 0 and flags[e] & IN_FLIGHT and keys[e] == plan_key[i] and scopes[e] == scope[i]:
+            flags[e] |= WAITED_FOR
