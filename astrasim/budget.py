@@ -35,6 +35,7 @@ class Budget:
         self._first_s: dict[str, float] = {}
         self._further_s: dict[str, float] = {}
         self._done: set[str] = set()
+        self._asked = ""
         self._fresh = True
 
     def start(self) -> None:
@@ -51,7 +52,7 @@ class Budget:
             return False
         if self._pace.budget_units is not None:
             return self.spent_units < self._pace.budget_units
-        self._begun_s = time.perf_counter()
+        self._begun_s, self._asked = time.perf_counter(), kind
         if self._fresh:
             self._fresh = False
             return True
@@ -68,10 +69,10 @@ class Budget:
             return took_s * 1000 / self._pace.budget_ms if self._pace.budget_ms else 0.0
         return 1 / self._pace.budget_units if self._pace.budget_units else 0.0
 
-    def looked(self, kind: str) -> None:
-        """No unit of this kind was done, and that, too, took time since :meth:`left` was asked last."""
+    def looked(self) -> None:
+        """No unit was done of the kind that :meth:`left` was asked about last, and that, too, took time."""
         if self._pace.budget_units is None:
-            self._learn(kind, _KEPT_LOOKED)
+            self._learn(self._asked, _KEPT_LOOKED)
 
     def _learn(self, kind: str, kept: float) -> float:
         """What was done just now took so long, in seconds. One that another program held up may have taken anything: it

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 AGAIN_MS = 5000
 """A situation that nothing was known about is looked up again after so long."""
 AGAIN_TICKS = 16
+TEND_TICKS = 8
 TAKES_MS = 150
 """How long a look-up may take before the model is asked instead."""
 _TAKEN = 8
@@ -75,9 +76,12 @@ class Recalling:
     def run(self, turn: Turn, budget: Budget) -> None:
         """Take in what was found, look up what is wanted, and look after the entries whose turn it is."""
         self._tick += 1
-        tended = self._cache.tend(turn.now_ms)
         if self.memory is None:
+            # Nobody is told, and what is looked after in a second is the same.
+            if self._tick % TEND_TICKS == 0:
+                self._cache.tend(turn.now_ms)
             return
+        tended = self._cache.tend(turn.now_ms)
         for level, scopes in self.memory.withdrawn():
             self._cache.withdraw(level, scopes)
         if len(tended.retired):

@@ -74,7 +74,7 @@ def _run() -> None:
         sim.planner.cache.tend(0)
         sim.planner.hand_out_all([(0, 0)], sim.columns(), sim.thing_columns(), sim.agents.count)
         sim.planner.choices.options(turn, 0)
-        sim.planner.unwanted.walk(turn, 0, turn.rows)
+        sim.planner.asking.unwanted.walk(turn, 0, turn.rows)
         sim.planner.cache.crowd_out(0, most=0)
         sim.planner.recalling.vectors(np.zeros(1, np.int32), turn)
         sim.planner.cache.find_all([(0, 0)])

@@ -55,11 +55,11 @@ def _blind(sim: Simulation) -> Iterator[None]:
     observers, observation._observers = observation._observers, []
     planner.listen(False)
     observation._stop_timing()
-    sim.tick_ms = planner.planning_ms = planner.planning_cpu_ms = planner.latency_ms = _Blind(1)
+    sim.tick_ms = planner.planning_ms = planner.planning_cpu_ms = planner.arrivals.latency_ms = _Blind(1)
     try:
         yield
     finally:
-        sim.tick_ms, planner.planning_ms, planner.planning_cpu_ms, planner.latency_ms = kept
+        sim.tick_ms, planner.planning_ms, planner.planning_cpu_ms, planner.arrivals.latency_ms = kept
         observation._observers = observers
         planner.listen(True)
         observation._time_processors()

@@ -131,9 +131,7 @@ def test_every_kind_of_work_has_its_turn_and_those_that_had_none_in_a_tick_are_c
     stats = sim.stats()
     assert stats.requests.answered > 50 and stats.lookups.misses > 1000
     assert stats.plans.applied + stats.plans.unchanged > 0
-    assert set(stats.waiting.put_off) == {
-        "forget", "answers", "recall", "cancel", "send", "hand out", "serve"
-    }
+    assert set(stats.waiting.put_off) == {"forget", "answers", "recall", "cancel", "send", "hand out", "serve"}
 
 
 # However much there is of one kind of work, no tick does more of it than its budget allows
@@ -146,11 +144,11 @@ def test_requests_that_are_late_all_at_once_are_given_up_a_few_a_tick(simulate: 
     stand_in.max_in_flight = 40
     sim.planner.gateway = stand_in
     sim.planner.clock = lambda: clock[0]
-    clock = [0.0]
+    clock, asking = [0.0], sim.planner.asking
     sim.spawn_many("unit", 40, mood=range(40))
     while len(sim.planner.requests) < 40:
         clock[0] += 0.1
-        sim.planner._policy = sim.planner._policy.model_copy(update={"deadline_s": 100.0 - clock[0]})
+        asking._policy = asking._policy.model_copy(update={"deadline_s": 100.0 - clock[0]})
         sim.tick()
     clock[0] = 102.0
     for _ in range(200):
