@@ -14,6 +14,9 @@ import time
 
 from .pace import Pace
 
+# Windows counts a thread's time in steps of 16 ms, which says nothing about 2.
+cpu_clock = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-4 else time.perf_counter
+
 _FIRST_S, _UNIT_S = 1e-3, 1e-4
 """What the first unit of a kind may count as, and any at least: what a unit should take at most."""
 _KEPT, _KEPT_LOOKED = 0.95, 0.995
@@ -35,11 +38,12 @@ class Budget:
         self._first_s: dict[str, float] = {}
         self._further_s: dict[str, float] = {}
         self._done: set[str] = set()
-        self._asked = ""
+        self._asked, self._begun_cpu_s = "", 0.0
         self._fresh = True
 
     def start(self) -> None:
         self._start_s = self._begun_s = time.perf_counter()
+        self._begun_cpu_s = cpu_clock()
         self._end_s = self._start_s + self._pace.budget_ms / 1000
         self.spent_units = 0
         self._done.clear()
@@ -52,7 +56,7 @@ class Budget:
             return False
         if self._pace.budget_units is not None:
             return self.spent_units < self._pace.budget_units
-        self._begun_s, self._asked = time.perf_counter(), kind
+        self._begun_s, self._asked, self._begun_cpu_s = time.perf_counter(), kind, cpu_clock()
         if self._fresh:
             self._fresh = False
             return True
@@ -75,11 +79,11 @@ class Budget:
             self._learn(self._asked, _KEPT_LOOKED)
 
     def _learn(self, kind: str, kept: float) -> float:
-        """What was done just now took so long, in seconds. One that another program held up may have taken anything: it
-        counts as twice what was usual."""
+        """What was done just now took so long, in seconds of CPU: what another program took meanwhile is not its own.
+        Where the clock counts that as well it may be anything, so no more than twice what was usual is believed."""
         known_s = self._further_s if kind in self._done else self._first_s
         self._done.add(kind)
-        took_s, before_s = time.perf_counter() - self._begun_s, known_s.get(kind, 0.0)
+        took_s, before_s = cpu_clock() - self._begun_cpu_s, known_s.get(kind, 0.0)
         most_s = min(took_s, max(2 * before_s, _UNIT_S) if before_s else _FIRST_S)
         known_s[kind] = _estimate(most_s, before_s, kept)
         return most_s

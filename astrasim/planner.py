@@ -7,7 +7,6 @@ its situation when it needs one, and the model's when that arrives and still fit
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import get_clock_info, perf_counter, thread_time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +16,7 @@ from .admission import Admission
 from .arrivals import Arrivals
 from .asked import Asked, Asker
 from .asking import Asking
-from .budget import Budget
+from .budget import Budget, cpu_clock
 from .cache import PlanCache
 from .choices import Choices
 from .forgetting import Forgetting
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     from .compiled import Compiled
     from .pace import Pace
     from .settings import Settings
-
-# Windows counts a thread's time in steps of 16 ms, which says nothing about 2.
-cpu_clock = thread_time if get_clock_info("thread_time").resolution < 1e-4 else perf_counter
 
 
 class Planner:
@@ -108,7 +104,7 @@ class Planner:
             _, next_kind, work = self._stages[at % len(self._stages)]
             done = self.budget.spent_units
             if not self.budget.left(next_kind()):
-                begun_s = perf_counter()
+                ended_s = cpu_clock()
                 # The next tick begins where this one ended: however small the budget, all have their turn.
                 self._first_stage = at % len(self._stages)
                 self._orders_alone = obeyed and at == start
@@ -119,7 +115,7 @@ class Planner:
             if self.budget.spent_units == done:
                 self.budget.looked()
         else:
-            begun_s = perf_counter()
+            ended_s = cpu_clock()
         if self.gateway is not None:
             self.gateway.flush()  # or what was asked would go out in the next tick only
         if self._pace.budget_ms:
@@ -127,7 +123,7 @@ class Planner:
         self.planning_ms.add(self.budget.elapsed_ms())
         self.planning_cpu_ms.add((cpu_clock() - cpu_s) * 1000)
         self.overruns += self.budget.overrun()
-        self.budget.close(perf_counter() - begun_s)
+        self.budget.close(cpu_clock() - ended_s)
 
     def _recall(self, turn: Turn) -> None:
         if self.gateway is not None:

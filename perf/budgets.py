@@ -24,11 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from astrasim import Simulation
-from astrasim.budget import Budget
+from astrasim.budget import Budget, cpu_clock
 from astrasim.figures import machine
 from astrasim.frames import PERIOD_S, run_frames
 from astrasim.membership import inside
-from astrasim.planner import cpu_clock
 from astrasim.systems import Planning
 from astrasim.warmup import warm_up
 

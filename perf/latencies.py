@@ -23,13 +23,13 @@ from rich.console import Console
 from rich.table import Table
 
 from astrasim import Agent, Simulation, Situation
+from astrasim.budget import cpu_clock
 from astrasim.figures import machine
 from astrasim.frames import PERIOD_MS, run_frames
 from astrasim.gateway import Answer
 from astrasim.handing import Turn
 from astrasim.kernels.columns import CACHE, HEURISTIC, LLM, NEED_END
 from astrasim.model_choice import embedded_lacks
-from astrasim.planner import cpu_clock
 from astrasim.warmup import warm_up
 
 from .apart import apart

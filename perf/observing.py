@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from astrasim import Dashboard, Simulation, Trace
+from astrasim.budget import cpu_clock
 from astrasim.figures import machine
 from astrasim.frames import FPS, PERIOD_MS, Frame, run_frames
-from astrasim.planner import cpu_clock
 from astrasim.statistics import Window
 from astrasim.warmup import warm_up
 

@@ -29,6 +29,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(budget, "time", clock)
+    monkeypatch.setattr(budget, "cpu_clock", clock.perf_counter)
     return clock
 
 
