@@ -2,6 +2,8 @@
 
     python -m astrasim.perf.budgets [--quick] [--json FILE]
 
+It takes about seven minutes, with --quick one to two, and up to a minute more where kernels are compiled first.
+
 Each crowd has a process of its own, in which the budgets take turns, so that what the machine does meanwhile meets all
 of them. Planning is timed from outside: the CPU time of its thread, the clock on the wall, and how often the system
 took the processor away from it. The budget is kept if the p99 of its CPU time is at most the budget and one unit of

@@ -74,6 +74,34 @@ def test_work_does_not_begin_for_which_there_is_hardly_time(clock: Clock) -> Non
     assert two_ms.left() and two_ms.spent_units == 0
 
 
+def test_the_first_of_a_kind_in_a_tick_is_expected_to_take_what_firsts_take(clock: Clock) -> None:
+    two_ms = Budget(Pace(budget_ms=2.0))
+    for _ in range(3):
+        two_ms.start()
+        for took_s in (0.0009, 0.0002):
+            assert two_ms.left("cold")
+            clock.s += took_s
+            two_ms.spend("cold")
+    assert two_ms.left("cold"), "a further one ends after 1.3 ms"
+    two_ms.start()
+    assert two_ms.left()
+    clock.s += 0.0012
+    assert not two_ms.left("cold") and two_ms.left("other"), "a first one would end after 2.1 ms"
+
+
+def test_looking_for_work_in_vain_is_no_unit_and_is_not_begun_where_it_does_not_fit(clock: Clock) -> None:
+    two_ms = Budget(Pace(budget_ms=2.0))
+    two_ms.start()
+    assert two_ms.left("look")
+    clock.s += 0.0005
+    two_ms.looked()
+    assert two_ms.spent_units == 0
+    two_ms.start()
+    assert two_ms.left()
+    clock.s += 0.0016
+    assert not two_ms.left("look") and two_ms.left("other")
+
+
 def test_time_for_what_every_tick_ends_with_is_set_aside(clock: Clock) -> None:
     two_ms = Budget(Pace(budget_ms=2.0))
     two_ms.close(0.0001)

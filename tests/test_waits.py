@@ -13,7 +13,7 @@ from astrasim import Domain, Simulation, Tier
 
 Simulate = Callable[..., Simulation]
 TICK_S = 1 / 60
-STAGES = 6
+STAGES = 7
 """Kinds of work that take turns."""
 
 
@@ -51,7 +51,7 @@ def test_ten_thousand_agents_wait_no_longer_than_it_takes_to_serve_them_in_turn(
     sim.planner.gateway = stand_in
     sim.spawn_many("unit", 10_000, mood=np.arange(10_000) % 50)
     # 50 heuristics; 79 units of 128 rows, some of them begun twice because a heuristic was called for; and in each
-    # tick, or every sixth if there is less than a unit for each, one unit for another kind of work.
+    # tick, or every seventh if there is less than a unit for each, one unit for another kind of work.
     bound = ceil((50 + 79 + 50) / (units - 1)) + STAGES
     assert longest_wait(sim, bound + 30) <= bound
     sim.agents.alarm[:] = 1
@@ -156,6 +156,40 @@ def test_requests_that_are_late_all_at_once_are_given_up_a_few_a_tick(simulate: 
         sim.tick()
         assert before - len(sim.planner.requests) <= 3
     assert sim.stats().requests.reasons == {"expired": 40}
+
+
+def test_what_was_picked_in_one_tick_is_asked_about_in_a_later_one_and_not_evicted_meanwhile(
+    simulate: Simulate, stand_in: Any
+) -> None:
+    settings = {"budget_units": 1, "strict": False, "deadline_s": 600.0, "cache_entries": 8}
+    sim = simulate(world(), settings=settings)
+    sim.planner.gateway = stand_in
+    sim.spawn("unit", mood=1)
+    picked = sim.planner.asking.next_kind
+    while picked() == "pick":
+        sim.tick()
+    assert not stand_in.asked
+    sim.spawn_many("unit", 40, mood=range(2, 42))  # far more situations than there is room for
+    while not stand_in.asked:
+        sim.tick()
+    (request,) = sim.planner.requests.values()
+    entries = sim.planner.cache.entries
+    assert (request.scope_id, request.key) == (entries.scope[request.entry], entries.key[request.entry])
+
+
+def test_what_was_picked_is_wanted_no_more_when_the_model_is_taken_away(simulate: Simulate, stand_in: Any) -> None:
+    sim = simulate(world(), settings={"budget_units": 1, "strict": False, "deadline_s": 600.0})
+    sim.planner.gateway = stand_in
+    agent = sim.spawn("unit", mood=1)
+    while sim.planner.asking.next_kind() == "pick":
+        sim.tick()
+    sim.planner.change_gateway(None, sim.time)
+    assert not sim.planner.cache.entries.flags.any() and sim.planner.asking.next_kind() == "pick"
+    sim.planner.gateway = stand_in
+    for turn in range(40):
+        sim.agents.alarm[agent.row] = turn % 2
+        sim.tick()
+    assert stand_in.asked, "and may be asked about again"
 
 
 def test_requests_that_nobody_wants_are_cancelled_a_few_a_tick(simulate: Simulate, stand_in: Any) -> None:
