@@ -77,15 +77,15 @@ class Observer:
         self.orders = 0
         self.figures: dict[str, list[float]] = defaultdict(list)
         gateway: Any = sim.planner.gateway
-        self._poll, self._ask = gateway.poll, gateway.ask
-        gateway.poll, gateway.ask = self._watched_poll, self._watched_ask
+        self._read, self._ask = gateway.read, gateway.ask
+        gateway.read, gateway.ask = self._watched_read, self._watched_ask
 
     def _watched_ask(self, request_id: int, scope_id: int, *rest: Any) -> bool:
         self._scope_of[request_id] = scope_id
         return bool(self._ask(request_id, scope_id, *rest))
 
-    def _watched_poll(self, *arguments: Any) -> Any:
-        results = self._poll(*arguments)
+    def _watched_read(self, *arguments: Any) -> Any:
+        results = self._read(*arguments)
         for result in results:
             scope = self._scope_of.pop(result.request_id, -1)
             if isinstance(result, Answer):

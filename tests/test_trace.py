@@ -124,7 +124,7 @@ def test_whatever_becomes_of_requests_and_agents_the_file_is_whole(
         if turn % 5 == 4 and stand_in.asked:
             number, _ = stand_in.asked.popitem()
             stand_in._results.append(Failure(number, 'said "no"', "", False))
-        for number in list(stand_in.asked)[:: 2 if turn % 3 else 9]:
+        for number in list(stand_in.asked)[:: 2 if turn % 3 else 9] if not 85 < turn <= 90 else []:
             stand_in.answer(sim, number, "go south 1\ngo north 0.2")
         if turn == 70:
             sim.remove(units[0], units[5])
