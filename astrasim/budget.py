@@ -1,6 +1,6 @@
 """The planner's budget of one tick: milliseconds, counted in units of work.
 
-A unit is the smallest piece that is not cut: up to 128 agents served, 16,384 rows handed plans, one heuristic called,
+A unit is the smallest piece that is not cut: some agents served, 16,384 rows handed plans, one heuristic called,
 one situation picked to be asked about, one request sent, one message read, one answer taken in. One is begun only if
 there is time for what its kind takes, as a rule, so a tick takes longer than its budget only where a unit takes longer
 than others of its kind. The first of its kind in a tick has an estimate of its own: the rest of the frame has swept the
@@ -34,6 +34,8 @@ class Budget:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self.spent_units = 0
+        self.took_s = 0.0
+        """How long the last unit took; 0.0 where units are counted."""
         self._start_s = self._end_s = self._begun_s = self._close_s = 0.0
         self._first_s: dict[str, float] = {}
         self._further_s: dict[str, float] = {}
@@ -68,9 +70,10 @@ class Budget:
     def spend(self, kind: str = "") -> float:
         """One unit was done, begun when :meth:`left` was asked last. Returns which share of a tick's budget it took."""
         self.spent_units += 1
+        self.took_s = 0.0
         if self._pace.budget_units is None:
-            took_s = self._learn(kind, _KEPT)
-            return took_s * 1000 / self._pace.budget_ms if self._pace.budget_ms else 0.0
+            self.took_s = self._learn(kind, _KEPT)
+            return self.took_s * 1000 / self._pace.budget_ms if self._pace.budget_ms else 0.0
         return 1 / self._pace.budget_units if self._pace.budget_units else 0.0
 
     def looked(self) -> None:
@@ -87,6 +90,11 @@ class Budget:
         most_s = min(took_s, max(2 * before_s, _UNIT_S) if before_s else _FIRST_S)
         known_s[kind] = _estimate(most_s, before_s, kept)
         return most_s
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it goes by units alone, and nothing may depend on the clock."""
+        return self._pace.budget_units is not None
 
     def close(self, took_s: float) -> None:
         """What every tick ends with, however little is left, took so long: as much is set aside in the next."""

@@ -92,7 +92,7 @@ class Planner:
         cpu_s = cpu_clock()
         turn = Turn(agents, things, count, now_s)
         self.admission.pass_time(self.clock())
-        self.serving.has_served_all = False
+        self.serving.begin()
         start, self._first_stage = self._first_stage, 0
         # Whoever has a new order goes before everything else; but orders never take two ticks in a row for themselves.
         obeyed = not self._orders_alone and self._obey(turn)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import islice
-from math import ceil, inf
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from .cache import PlanCache
 from .errors import ActionError
 from .handing import Turn
 from .kernels.columns import NEED_ORDER
-from .kernels.planning import collect_needs, collect_tiers, serve
+from .kernels.serving import list_needs, serve
 from .plans import PlanStore
 from .scopes import Scopes
 
@@ -27,14 +28,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("astrasim")
 
-SERVE_ROWS = 128
-MAX_NEEDS = 16_384
+SERVE_ROWS, LEAST_ROWS, MOST_ROWS = 128, 32, 512
+"""Agents in a unit where units are counted; and, where they are timed, how far that moves."""
+UNIT_S = 75e-6
+"""A unit of serving that took longer was too large."""
+MAX_ORDERED = 1024
 MAX_UNMET = 1024
 PATIENCE_S = 0.25
 NEVER = 1 << 16
 """More ticks than are counted."""
 LEAST_SHARE = 0.25
-"""Of a tick's budget: goes to heuristics at least, if some could not be called in the tick before, and to serving."""
+"""Of the time that serving takes: goes to heuristics at least, where some are to be called, and to agents at least."""
+LATE_SHARE = 0.5
+"""Of what is left of a tick's budget: goes to those that the last tick left over, before all other work."""
 
 
 class _Line:
@@ -45,33 +51,63 @@ class _Line:
     """
 
     def __init__(self, tier: int = -1, share: float = 0.0) -> None:
-        self.tier, self.share, self._credit = tier, share, 0.0
-        self.next_row = 0
+        self.tier, self.share = tier, share
+        self.tiers = (0, 255) if tier < 0 else (tier, tier)
+        self.is_limited = tier >= 0
+        """Whether it has no more than its share."""
+        self.used = self._credit = 0.0
+        """Of this tick's budget, and what it may use now."""
+        self.next_row = self.rows_left = 0
+        """Where the round over all rows stands."""
+        self.round_ticks = self._begun_tick = 0
         self.unknown_share = 0.0
-        """Of the rows walked over last, how many were in situations that no heuristic was called for yet."""
+        """Of the rows served lately, how many were in situations that no heuristic was called for yet."""
         self.unmet: dict[tuple[int, int], None] = {}
         """Situations that a heuristic has to be called for."""
+        self.noted: NDArray[np.uint64] = np.zeros(2 * MAX_UNMET, np.uint64)
+        self.owed = 0.0
+        """To heuristics, for the agents that were served meanwhile; in budgets of a tick. Below 0 to agents."""
 
-    def next_tick(self) -> None:
-        self._credit = min(self._credit + self.share, self.share)
+    def next_tick(self, share: float) -> None:
+        self._credit, self.used = min(self._credit + share, share), 0.0
+
+    def begin_round(self, rows: int, tick: int) -> bool:
+        """Whether a round over all rows begins now; or else one goes on that the last tick had no time to end."""
+        if is_new := not self.rows_left:
+            self.rows_left, self._begun_tick = rows, tick
+            self.noted[:] = 0
+        self.next_row %= rows
+        self.rows_left = min(self.rows_left, rows)
+        return is_new
+
+    def step(self, row: int, rows: int, tick: int) -> None:
+        """The round came to this row of so many."""
+        self.rows_left -= row - self.next_row
+        self.next_row = row % rows
+        if not self.rows_left:  # what was owed to agents was given
+            self.owed = max(self.owed, 0.0)
+        ticks = tick - self._begun_tick
+        self.round_ticks = max(ticks, self.round_ticks) if self.rows_left else ticks
 
     def may(self, kind: str, budget: Budget) -> bool:
-        return (self.tier < 0 or self._credit > 0) and budget.left(kind)
+        return (not self.is_limited or self._credit > 0) and budget.left(kind)
 
     def spend(self, kind: str, budget: Budget) -> float:
         """Returns which share of a tick's budget it took."""
         took = budget.spend(kind)
-        self._credit -= took
+        if self.is_limited:
+            self._credit -= took
+            self.used += took
         return took
 
 
 class Serving:
-    """Walks over the rows that need a plan, a unit of 128 at a time; heuristics run once for each (scope, key).
+    """Walks over the rows that need a plan, a unit at a time; heuristics run once for each (scope, key).
 
     Where more need one than can be served in a tick, those go first whose situation is known. Heuristics have a quarter
-    of the budget meanwhile, or more where little is known; whoever was left over for a quarter of a second, and is in a
-    situation that is still not known, follows the style of its role. So nobody waits for as many heuristics as there
-    are situations.
+    of the time meanwhile, or more where little is known; and whoever is in a situation that is still not known, and
+    would be left over for more than a quarter of a second until its next turn, follows the style of its role. So nobody
+    waits for as many heuristics as there are situations.
     """
 
     def __init__(
@@ -85,45 +121,68 @@ class Serving:
         self._patience = ceil(PATIENCE_S / settings.tick_s)
         self.report: Callable[[str, BaseException], None] = lambda what, error: log.error("%s: %s", what, error)
         """Told what the game's heuristics raise."""
-        self.has_served_all = False
-        """Whether :meth:`run` gave everyone a plan who needed one when it was called last."""
-        self._needs: NDArray[np.int32] = np.zeros(MAX_NEEDS, np.int32)
-        self._unknown: NDArray[np.int32] = np.zeros(SERVE_ROWS, np.int32)
+        self.has_served_all = True
+        """Whether everyone has a plan who needed one in this tick, or, between two ticks, in the last."""
+        self._some_are_late = False
+        self._tick = 0
+        self._rows: NDArray[np.int32] = np.zeros(MOST_ROWS, np.int32)
+        self._unknown: NDArray[np.int32] = np.zeros(MOST_ROWS, np.int32)
+        self._unit_rows = {True: SERVE_ROWS, False: SERVE_ROWS}
+        """In a tick's first unit of serving, for which nothing is in the processor's caches, and in the others."""
+        self._is_cold = True
         self._everyone, self._orders = _Line(), _Line()
         self._shares = [_Line(n, tier.budget_share) for n, tier in enumerate(tiers) if tier.budget_share][::-1]
-        self.ordered: dict[Agent, None] = {}
+        self.ordered: OrderedDict[Agent, None] = OrderedDict()
         """Who got a new order, and is to be served before all others."""
+
+    def begin(self) -> None:
+        """A tick's planning begins."""
+        self._some_are_late, self.has_served_all = not self.has_served_all, False
+        self._tick += 1
+        self._is_cold = True
+
+    def order(self, agent: Agent) -> None:
+        """It got a new order. If very many did in a tick, the others are served with everyone."""
+        if len(self.ordered) < MAX_ORDERED:
+            self.ordered[agent] = None
 
     def obey(self, turn: Turn, plans: PlanStore, budget: Budget) -> bool:
         """Serve those who have a new order, 128 of them a tick at most, as far as the budget goes; whether any was."""
         line, first = self._orders, list(islice(self.ordered, SERVE_ROWS))
         rows = [agent.row for agent in first if agent.alive and turn.agents.need[agent.row] == NEED_ORDER]
-        if rows and not budget.left("serve"):
-            return False
-        if rows:
-            self._needs[: len(rows)] = rows
+        at = 0
+        while at < len(rows) and budget.left("serve"):
+            unit = np.array(rows[at : at + self._size(budget)], np.int32)
+            at += len(unit)
             line.unmet.clear()
-            unknown = self._serve_rows(line, 0, len(rows), turn, plans, budget)
-            asked_all = unknown and budget.left("heuristic") and self._ask_heuristics(line, turn, budget)
+            line.noted[:] = 0
+            left = self._serve_rows(line, unit, turn, plans, budget)
+            asked_all = left and budget.left("heuristic") and self._ask_heuristics(line, turn, budget)
             if asked_all and budget.left("serve"):
-                self._serve_rows(line, 0, len(rows), turn, plans, budget)
+                self._serve_rows(line, unit, turn, plans, budget)
         for agent in first:
             if not agent.alive or turn.agents.need[agent.row] != NEED_ORDER:
                 del self.ordered[agent]
-        return bool(rows)
+        return at > 0
 
     def run_shares(self, turn: Turn, plans: PlanStore, budget: Budget) -> None:
-        """Serve the tiers that a share of the budget is kept for, the highest first, each with no more than that."""
+        """Serve those that a share of the budget is kept for: tiers, the highest first, and whoever was left over."""
         agents = turn.agents
         for line in self._shares:
-            line.next_tick()
-        if not self._shares or not turn.rows:
+            line.next_tick(line.share)
+        if not turn.rows:
             return
-        least, most = self._shares[-1].tier, self._shares[0].tier
-        if collect_tiers(agents.need, agents.tier, least, most, turn.rows, 0, self._needs[:1]):
-            for line in self._shares:
-                if line.may("serve", budget):
-                    self._serve(line, turn, plans, budget)
+        if self._shares:
+            least, most = self._shares[-1].tier, self._shares[0].tier
+            if list_needs(agents.need, agents.tier, least, most, 0, turn.rows, self._rows[:1])[0]:
+                for line in self._shares:
+                    if line.may("serve", budget):
+                        self._serve(line, turn, plans, budget)
+        if self._some_are_late:
+            everyone, self._everyone.is_limited = self._everyone, True
+            everyone.next_tick(LATE_SHARE * max(0.0, 1 - sum(line.used for line in self._shares)))
+            if everyone.may("serve", budget):
+                self._serve(everyone, turn, plans, budget)
 
     def run(self, turn: Turn, plans: PlanStore, budget: Budget) -> None:
         """Serve as many as the budget allows; the next tick begins with the row after the last.
@@ -131,69 +190,77 @@ class Serving:
         Args:
             plans: the store, not its table, which heuristics replace when they make it grow.
         """
-        if turn.rows:
-            self.has_served_all = self._serve(self._everyone, turn, plans, budget)
+        self._everyone.is_limited = False
+        self.has_served_all = not turn.rows or self._serve(self._everyone, turn, plans, budget)
 
     def _serve(self, line: _Line, turn: Turn, plans: PlanStore, budget: Budget) -> bool:
         """Serve those of a line; whether all of them have a plan now."""
-        if line.unmet:
-            # The fewer situations are known, the less there is to walk for.
-            self._ask_heuristics(line, turn, budget, min(max(line.unknown_share, LEAST_SHARE), 1 - LEAST_SHARE))
-            if not line.may("serve", budget):
-                return False
-        unmet = MAX_NEEDS + 1
+        agents, before = turn.agents, turn.rows + 1
         while True:
-            start, agents = line.next_row % turn.rows, turn.agents
-            if line.tier < 0:
-                found = collect_needs(agents.need, turn.rows, start, self._needs)
-            else:
-                found = collect_tiers(agents.need, agents.tier, line.tier, line.tier, turn.rows, start, self._needs)
-            unknown = self._walk(line, found, turn, plans, budget)
-            if unknown <= 0:
-                return unknown == 0 and found < MAX_NEEDS
-            if unknown >= unmet:  # there is no room in the cache for their situations
+            is_whole, left = line.begin_round(turn.rows, self._tick), 0
+            while line.rows_left:
+                if line.unmet and line.owed >= 0 and (not budget.spent_units or line.may("heuristic", budget)):
+                    self._ask_heuristics(line, turn, budget, owed_only=True)
+                    if not line.may("serve" if self._is_cold else "serve on", budget):
+                        return False
+                last = min(turn.rows, line.next_row + line.rows_left)
+                rows = self._rows[: self._size(budget)]
+                found, row = list_needs(agents.need, agents.tier, *line.tiers, line.next_row, last, rows)
+                line.step(row, turn.rows, self._tick)
+                if found:
+                    left += self._serve_rows(line, rows[:found], turn, plans, budget)
+                    if not line.may("serve on", budget):
+                        return is_whole and not left and not line.rows_left
+            if not left and is_whole:
+                return True
+            if left and is_whole and left >= before:  # there is no room in the cache for their situations
                 return False
-            unmet = unknown
-            asked_all = line.may("heuristic", budget) and self._ask_heuristics(line, turn, budget)
-            if not asked_all or not line.may("serve", budget):
+            if left and not (line.may("heuristic", budget) and self._ask_heuristics(line, turn, budget)):
                 return False
+            if left and not line.may("serve on", budget):
+                return False
+            before = left if is_whole else before
 
-    def _walk(self, line: _Line, found: int, turn: Turn, plans: PlanStore, budget: Budget) -> int:
-        """Serve the first ``found`` of the rows that were collected. Returns how many there was no heuristic's plan
-        for, their situations noted; -1 if the budget ended first."""
-        unknown = 0
-        for first in range(0, found, SERVE_ROWS):
-            line.next_row = int(self._needs[first])
-            if first and not line.may("serve", budget):
-                return -1
-            last = min(first + SERVE_ROWS, found)
-            unknown += self._serve_rows(line, first, last, turn, plans, budget)
-            line.unknown_share = unknown / last
-        line.next_row = int(self._needs[found - 1]) + 1 if found else 0
-        return unknown
+    def _size(self, budget: Budget) -> int:
+        return SERVE_ROWS if budget.is_counted else self._unit_rows[self._is_cold]
 
     def _serve_rows(
-        self, line: _Line, first: int, last: int, turn: Turn, plans: PlanStore, budget: Budget
+        self, line: _Line, rows: NDArray[np.int32], turn: Turn, plans: PlanStore, budget: Budget
     ) -> int:
-        """Serve a unit's rows; returns how many are in situations that are unknown, which are noted."""
+        """Serve a unit's rows; returns how many have no plan still, because their situation is unknown. It is noted."""
         tables, scopes, agents = self._compiled, self._scopes, turn.agents
         # Whoever follows the style of its role is not asked about: that is no answer to an order.
-        patience = NEVER if line is self._orders else self._patience
-        unknown, self._cache.wanted_count = serve(
-            agents, turn.things, tables.actions, tables.targets, plans.table, self._cache.entries,
-            self._needs, first, last, scopes.default_plan, scopes.style_plan,
-            patience, self._ranks, self._cache.wanted, self._cache.wanted_count, self._unknown,
-            turn.now_ms, turn.now_s, self._counters, self._life,
+        patience = NEVER if line is self._orders else max(1, self._patience - line.round_ticks)
+        left, unknown, self._cache.wanted_count = serve(
+            agents, turn.things, tables.actions, tables.targets, plans.table, self._cache.entries, rows,
+            scopes.default_plan, scopes.style_plan, patience, self._ranks, self._cache.wanted, self._cache.wanted_count,
+            line.noted, self._unknown[: MAX_UNMET - len(line.unmet)], turn.now_ms, turn.now_s, self._counters,
+            self._life,
         )  # fmt: skip
         for row in self._unknown[:unknown].tolist():
-            if len(line.unmet) < MAX_UNMET:
-                line.unmet[agents.scope.item(row), agents.key.item(row)] = None
-        line.spend("serve", budget)
-        return int(unknown)
+            line.unmet[agents.scope.item(row), agents.key.item(row)] = None
+        took = line.spend("serve" if self._is_cold else "serve on", budget)
+        line.unknown_share += (left / len(rows) - line.unknown_share) / 2
+        if line.unmet:
+            share = min(max(line.unknown_share, LEAST_SHARE), 1 - LEAST_SHARE)
+            line.owed = min(line.owed + took * share / (1 - share), 1.0)
+        if not budget.is_counted:
+            self._fit_size(len(rows), budget.took_s)
+        self._is_cold = False
+        return int(left)
 
-    def _ask_heuristics(self, line: _Line, turn: Turn, budget: Budget, share: float = inf) -> bool:
-        """Fill the cache with the heuristics' plans for the situations noted. False if the budget ended first, or this
-        share of it."""
+    def _fit_size(self, rows: int, took_s: float) -> None:
+        """Let further units like this one take about ``UNIT_S``."""
+        size = self._unit_rows[self._is_cold]
+        if took_s > UNIT_S:
+            size = max(LEAST_ROWS, size * 3 // 4)
+        elif rows == size and took_s < 0.7 * UNIT_S:
+            size = min(MOST_ROWS, size * 5 // 4)
+        self._unit_rows[self._is_cold] = size
+
+    def _ask_heuristics(self, line: _Line, turn: Turn, budget: Budget, owed_only: bool = False) -> bool:
+        """Fill the cache with the heuristics' plans for the situations noted. False if the budget ended first, or what
+        is owed to heuristics."""
         while line.unmet:
             scope_id, key = next(iter(line.unmet))
             try:
@@ -205,7 +272,9 @@ class Serving:
                 plan = int(self._scopes.style_plan[scope_id])
             del line.unmet[scope_id, key]
             self._cache.put_heuristic(scope_id, key, plan, turn.now_ms)
-            share -= line.spend("heuristic", budget)
-            if line.unmet and (share <= 0 or not line.may("heuristic", budget)):
+            took = line.spend("heuristic", budget)
+            if line.owed >= 0:
+                line.owed -= took
+            if line.unmet and ((owed_only and line.owed < 0) or not line.may("heuristic", budget)):
                 return False
         return True

@@ -267,7 +267,7 @@ class Simulation:
             # Who needs a plan has looked around. Who never did will need one as soon as it has.
             if self.agents.plan_interrupt_key[row] != NEVER_LOOKED or self.agents.need[row]:
                 self.agents.need[row] = NEED_ORDER
-                self.planner.serving.ordered[agent] = None
+                self.planner.serving.order(agent)
 
     def set_tier(self, agents: Agent | Iterable[Agent] | NDArray[np.bool_], tier: str) -> None:
         """Put agents into another tier; cheap enough for each tick. ``agent.tier = "hero"`` does it for one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 
 from .handing import Turn
-from .kernels.planning import count_waiting
+from .kernels.serving import count_waiting
 from .statistics import Waiting, Window
 
 _TICKS = 4096

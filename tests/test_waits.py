@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from astrasim import Domain, Simulation, Tier
+from astrasim import Agent, Domain, Simulation, Tier
 
 Simulate = Callable[..., Simulation]
 TICK_S = 1 / 60
@@ -17,7 +17,7 @@ STAGES = 7
 """Kinds of work that take turns."""
 
 
-def world(moods: int = 50) -> Domain:
+def world(moods: int = 50, think: Callable[[Any], str] = lambda situation: "go north") -> Domain:
     """An alarm ends everybody's plan; nothing else does within a test."""
     domain = Domain("test", ["unit"], max_seconds=1000)
     domain.column("mood")
@@ -27,7 +27,7 @@ def world(moods: int = 50) -> Domain:
     domain.feature("danger", column="alarm", edges=[0.5], words=["calm", "alarm"], interrupt=True, hysteresis=0)
     domain.place("north", 0, 1e6)
     domain.stock("approach", name="go", targets=["north"], speed=1, seconds=1000)
-    domain.heuristic("unit")(lambda situation: "go north")
+    domain.heuristic("unit")(think)
     return domain
 
 
@@ -70,9 +70,9 @@ def test_what_is_left_over_is_counted_with_its_age(simulate: Simulate) -> None:
     for _ in range(20):
         sim.tick()
     waiting = sim.stats().waiting
-    # Ten units of agents of whose situation nothing is known; its heuristic and 9 units; then 10, 10, 10 and 1.
-    assert waiting.agents.max == 128 * 40 and waiting.mean_agents == 128 * (40 + 31 + 21 + 11 + 1) / 20
-    assert waiting.wait_s.max == pytest.approx(5 * TICK_S) and waiting.wait_s.p50 == 0
+    # A unit of agents of whose situation nothing is known, its heuristic and 8 units; then 10, 10, 10 and 2.
+    assert waiting.agents.max == 128 * 32 and waiting.mean_agents == 128 * (32 + 22 + 12 + 2) / 20
+    assert waiting.wait_s.max == pytest.approx(4 * TICK_S) and waiting.wait_s.p50 == 0
     assert not sim.agents.waited.any()
 
 
@@ -98,6 +98,59 @@ def test_the_waits_that_are_counted_are_those_seen_from_outside(simulate: Simula
         assert left == needs.sum()
         longest = max([longest, *waited.values()])
     assert longest > 3
+
+
+@pytest.mark.parametrize("units", [1, 2, 20])
+def test_nobody_waits_for_as_many_heuristics_as_there_are_situations(simulate: Simulate, units: int) -> None:
+    """However small the budget, the style of its role reaches everybody in time."""
+    sim = simulate(world(250), settings={"budget_units": units, "strict": False})
+    sim.spawn_many("unit", 500, mood=np.arange(500) % 250)
+    # A quarter of a second, and twice what it takes to serve four units of agents and a heuristic for every third.
+    bound = 15 + ceil(2 * 4 * 4 / 3 / units) + 1
+    assert longest_wait(sim, bound + 10) <= bound
+    assert sim.stats().waiting.stopgaps > 0
+
+
+def test_those_whose_situation_is_known_do_not_wait_for_heuristics_of_others(simulate: Simulate) -> None:
+    sim = simulate(world(250), settings={"budget_units": 2, "strict": False})
+    known = sim.spawn_many("unit", 100, mood=0)
+    longest_wait(sim, 10)
+    sim.spawn_many("unit", 500, mood=1 + np.arange(500) % 249)
+    sim.tick()
+    for agent in known:
+        sim.agents.need[agent.row] = 1
+    for _ in range(11):  # five units of agents, and three heuristics for each of them at most
+        sim.tick()
+    assert not any(sim.agents.need[agent.row] for agent in known) and sim.agents.need.any()
+
+
+def test_new_situations_get_their_heuristic_however_many_known_ones_there_are(simulate: Simulate) -> None:
+    called: list[int] = []
+
+    def think(situation: Any) -> str:
+        called.append(situation.humour)
+        return "go north"
+
+    sim = simulate(world(250, think), settings={"budget_units": 2, "strict": False})
+    sim.spawn_many("unit", 5000, mood=0)
+    longest_wait(sim, 40)
+    sim.spawn_many("unit", 20, mood=range(1, 21))
+    called.clear()
+    for _ in range(100):
+        sim.agents.need[:5000] = 1  # more than can be served in a tick
+        sim.tick()
+    assert sorted(set(called)) == list(range(1, 21))
+
+
+def test_an_order_to_everybody_keeps_nobody_waiting_and_no_tick_goes_through_them_all(simulate: Simulate) -> None:
+    sim = simulate(world(), settings={"budget_units": 10, "strict": False})
+    agents = sim.spawn_many("unit", 5000, mood=np.arange(5000) % 50)
+    longest_wait(sim, 40)
+    for agent in agents:
+        sim.order(agent, "go north, all of you")
+    assert len(sim.planner.serving.ordered) <= 1024
+    assert longest_wait(sim, 40) <= 20
+    assert not sim.planner.serving.ordered
 
 
 def test_a_hero_waits_less_than_a_minion_in_the_same_crowd(simulate: Simulate) -> None:
@@ -137,6 +190,17 @@ def test_every_kind_of_work_has_its_turn_and_those_that_had_none_in_a_tick_are_c
 # However much there is of one kind of work, no tick does more of it than its budget allows
 
 
+def spawn_in_moods(sim: Simulation, number: int) -> list[Agent]:
+    """One in each mood, ten at a time: nobody who has to do without its heuristic is asked about."""
+    agents: list[Agent] = []
+    for mood in range(0, number, 10):
+        agents += sim.spawn_many("unit", 10, mood=range(mood, mood + 10))
+        for _ in range(20):
+            sim.tick()
+    assert not sim.stats().waiting.stopgaps
+    return agents
+
+
 def test_requests_that_are_late_all_at_once_are_given_up_a_few_a_tick(simulate: Simulate, stand_in: Any) -> None:
     settings = {"budget_units": 3, "strict": False, "deadline_s": 1.0, "max_in_flight": 40, "unwanted_s": 600.0,
                 "requests_per_second": 1000.0, "retry_after_s": 600.0}  # fmt: skip
@@ -145,7 +209,8 @@ def test_requests_that_are_late_all_at_once_are_given_up_a_few_a_tick(simulate: 
     sim.planner.gateway = stand_in
     sim.planner.clock = lambda: clock[0]
     clock, asking = [0.0], sim.planner.asking
-    sim.spawn_many("unit", 40, mood=range(40))
+    asking._policy = asking._policy.model_copy(update={"deadline_s": 100.0})
+    spawn_in_moods(sim, 40)
     while len(sim.planner.requests) < 40:
         clock[0] += 0.1
         asking._policy = asking._policy.model_copy(update={"deadline_s": 100.0 - clock[0]})
@@ -198,7 +263,7 @@ def test_requests_that_nobody_wants_are_cancelled_a_few_a_tick(simulate: Simulat
     sim = simulate(world(), settings=settings)
     stand_in.max_in_flight = 40
     sim.planner.gateway = stand_in
-    agents = sim.spawn_many("unit", 40, mood=range(40))
+    agents = spawn_in_moods(sim, 40)
     while len(sim.planner.requests) < 40:
         sim.tick()
     sim.remove(*agents)

@@ -58,12 +58,17 @@ class Entries(NamedTuple):
 
 
 @kernel
-def _first_way(scope: int, key: int, size: int) -> np.int64:
+def mixed(scope: int, key: int) -> np.uint64:
+    """A number for (scope, key) in which every bit depends on all of theirs."""
     h = np.uint64(key) ^ (np.uint64(scope) * np.uint64(0x9E3779B97F4A7C15))
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)  # the finaliser of splitmix64
     h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    h ^= h >> np.uint64(31)
-    return np.int64(h % np.uint64(size // WAYS)) * WAYS
+    return h ^ (h >> np.uint64(31))
+
+
+@kernel
+def _first_way(scope: int, key: int, size: int) -> np.int64:
+    return np.int64(mixed(scope, key) % np.uint64(size // WAYS)) * WAYS
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""The planner's work on rows: who needs a plan, which plan fits, and handing out what arrived."""
+"""The planner's work on rows: which plan fits, beginning and ending one, and handing out what arrived."""
 
 from __future__ import annotations
 
@@ -14,31 +14,20 @@ from .columns import (
     CACHE,
     DROPPED_ILLEGAL,
     DROPPED_INTERRUPTED,
-    DROPPED_MOVED_ON,
     DROPPED_ORDER,
     FRESH,
     HEURISTIC,
-    HITS,
     HOME_X,
     HOME_Y,
     INTERRUPTED,
-    IS_SECOND_TRY,
     LIVES,
     LLM,
-    MISSES,
-    NEED_AT_ONCE,
-    NEED_INTERRUPT,
     NEED_NONE,
     NEED_ORDER,
-    NEGATIVE_HITS,
     REACHED_SECOND,
     RUNNING,
     SECOND_STEPS,
-    SECOND_TRY,
-    SHARED,
-    STOPGAPS,
     UNCHANGED,
-    WAIT_PLAN,
     Actions,
     Agents,
     Plans,
@@ -48,7 +37,7 @@ from .columns import (
     Y,
 )
 from .compiling import kernel
-from .lookup import IN_FLIGHT, ORDERED, RECALLED, Entries, find, want
+from .lookup import RECALLED, Entries
 
 
 @kernel
@@ -131,13 +120,6 @@ def same_steps(plans: Plans, a: int, b: int) -> bool:
 
 
 @kernel
-def collect_needs(need: NDArray[np.uint8], count: int, start: int, out: NDArray[np.int32]) -> int:
-    """Write the rows that need a plan to ``out``, from row ``start`` on and around; returns how many there are."""
-    found = list_rows(need, start, count, out, 0)
-    return list_rows(need, 0, start, out, found)
-
-
-@kernel
 def list_rows(flags: NDArray[np.uint8], first: int, last: int, out: NDArray[np.int32], found: int) -> int:
     """Write those of the rows first..last whose flag is not 0 to ``out``, from place ``found`` on; returns how many are
     there then."""
@@ -155,177 +137,6 @@ def list_rows(flags: NDArray[np.uint8], first: int, last: int, out: NDArray[np.i
                     found += 1
         first += len(chunk)
     return found
-
-
-@kernel
-def collect_tiers(
-    need: NDArray[np.uint8], tier: NDArray[np.uint8], least: int, most: int, count: int, start: int,
-    out: NDArray[np.int32],
-) -> int:  # fmt: skip
-    """As :func:`collect_needs`, of the tiers from ``least`` to ``most`` only."""
-    found = _collect_tiers(need, tier, least, most, start, count, out, 0)
-    return _collect_tiers(need, tier, least, most, 0, start, out, found)
-
-
-@kernel
-def _collect_tiers(
-    need: NDArray[np.uint8], tier: NDArray[np.uint8], least: int, most: int, first: int, last: int,
-    out: NDArray[np.int32], found: int,
-) -> int:  # fmt: skip
-    low, high = np.uint8(least), np.uint8(most)
-    while first < last:
-        needs, tiers = need[first : min(first + 64, last)], tier[first : min(first + 64, last)]
-        anyone = np.uint8(0)
-        for i in range(len(needs)):
-            anyone |= needs[i] if tiers[i] >= low else np.uint8(0)
-        if anyone:
-            for i in range(len(needs)):
-                if needs[i] != NEED_NONE and low <= tiers[i] <= high:
-                    if found == len(out):
-                        return found
-                    out[found] = first + i
-                    found += 1
-        first += len(needs)
-    return found
-
-
-@kernel
-def count_waiting(need: NDArray[np.uint8], waited: NDArray[np.uint16], count: int) -> tuple[int, int]:
-    """Planning is over for this tick: it is one tick more for each who still needs a plan, and none for the others.
-
-    Returns:
-        (how many still need one, the ticks that the longest of them has waited; 65,535 stands for more).
-    """
-    waiting, longest = 0, np.uint16(0)
-    for i in range(count):
-        more = min(waited[i], np.uint16(65_534)) + np.uint16(1)
-        ticks = np.uint16(more) if need[i] != NEED_NONE else np.uint16(0)
-        waited[i] = ticks
-        longest = max(longest, ticks)
-        waiting += need[i] != NEED_NONE
-    return waiting, int(longest)
-
-
-@kernel
-def _count_left_behind(agents: Agents, entries: Entries, i: int, e: int, counters: NDArray[np.int64]) -> None:
-    """Count the model's plan that agent ``i`` waits for, if it now goes on to another situation ``e``."""
-    waited = agents.entry[i]
-    if waited < -1:
-        waited = -2 - waited  # its plan ended meanwhile
-    elif agents.source[i] != HEURISTIC:
-        return
-    if waited < 0 or waited == e:
-        return
-    asked = entries.flags[waited] & IN_FLIGHT and entries.key[waited] == agents.plan_key[i]
-    if asked or agents.next_plan[i] >= 0:
-        if agents.need[i] == NEED_ORDER:
-            counters[DROPPED_ORDER] += 1
-        elif agents.need[i] == NEED_INTERRUPT:
-            counters[DROPPED_INTERRUPTED] += 1
-        else:
-            counters[DROPPED_MOVED_ON] += 1
-
-
-@kernel
-def serve(
-    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries,
-    rows: NDArray[np.int32], first: int, last: int, default_plan: NDArray[np.int32], style_plan: NDArray[np.int32],
-    patience: int, ranks: NDArray[np.int32], wanted: NDArray[np.int32], wanted_count: int, unknown: NDArray[np.int32],
-    now_ms: int, now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
-) -> tuple[int, int]:  # fmt: skip
-    """Give each of ``rows[first:last]`` that still needs one a plan: the model's from the cache, else its heuristic's.
-
-    Rows whose situation has no heuristic plan yet go to ``unknown``; they keep their need, unless they were left over
-    for ``patience`` ticks: those follow their role's style until they need a plan again.
-
-    A plan that ended as soon as it began, because it failed or there was nothing to do, is not begun again at once, or
-    its agent would plan every tick: the same plan goes on after the step that ended, another plan is tried once, and
-    then the agent waits a second.
-
-    Args:
-        ranks: by tier, its rank among those that ask models, -1 for one that does not.
-
-    Returns:
-        (number of unknown rows, new length of ``wanted``).
-    """
-    missing = 0
-    for k in range(first, last):
-        i = rows[k]
-        need = np.int64(agents.need[i])
-        if need == NEED_NONE:
-            continue
-        e = find(entries, agents.scope[i], agents.key[i])
-        if e < 0 or entries.heuristic[e] < 0:
-            unknown[missing] = i
-            missing += 1
-            if agents.waited[i] >= patience:
-                plan, step = style_plan[agents.scope[i]], np.int64(0)
-                while step < plans.length[plan] and not is_legal(
-                    agents, things, actions, targets, i, plans.action[plan, step], plans.target[plan, step]
-                ):
-                    step += 1
-                if step == plans.length[plan]:
-                    plan, step = default_plan[agents.scope[i]], np.int64(0)
-                _count_left_behind(agents, entries, i, -1, counters)
-                begin_plan(agents, plans, i, plan, step, HEURISTIC, -1, now, counters, life)
-                counters[STOPGAPS] += 1
-            continue
-        _count_left_behind(agents, entries, i, e, counters)
-        entries.used[e] = now_ms
-        entries.seen[e] += 1
-        before = agents.plan[i] if agents.entry[i] >= 0 else agents.last_plan[i]
-        running = agents.plan[i] if agents.state[i] == RUNNING else -1
-        at = agents.step[i]
-        at_once = need >= NEED_AT_ONCE
-        second_try = at_once and (need - NEED_AT_ONCE) & SECOND_TRY != 0
-
-        plan = entries.model[e]
-        if plan >= 0 and not (at_once and (second_try or plan == agents.last_plan[i])):
-            if is_legal(agents, things, actions, targets, i, plans.action[plan, 0], plans.target[plan, 0]):
-                counters[HITS + entries.level[e]] += 1
-                goes_on = same_steps(plans, plan, running)
-                begin_plan(agents, plans, i, plan, at if goes_on else 0, CACHE, e, now, counters, life)
-                if goes_on:
-                    agents.state[i] = RUNNING
-                if same_steps(plans, plan, before):
-                    counters[UNCHANGED] += 1
-                    agents.fresh[i] = 0
-                if at_once:
-                    agents.fresh[i] |= IS_SECOND_TRY
-                continue
-            counters[DROPPED_ILLEGAL] += 1
-        counters[MISSES] += 1
-        if plan < 0:
-            entries.demand[e] += 1
-            entries.tier[e] = max(entries.tier[e], ranks[agents.tier[i]])
-            entries.row[e] = i
-            counters[NEGATIVE_HITS] += entries.blocked[e] > now_ms
-            if entries.flags[e] & IN_FLIGHT:
-                counters[SHARED] += 1
-            else:
-                if need == NEED_ORDER and ranks[agents.tier[i]] >= 0:
-                    entries.flags[e] |= ORDERED
-                wanted_count = want(entries, e, wanted, wanted_count, now_ms)
-
-        plan, step = entries.heuristic[e], np.int64(0)
-        if at_once and plan == agents.last_plan[i]:
-            step += ((need - NEED_AT_ONCE) & 7) + 1
-        elif second_try:
-            step += plans.length[plan]
-        second_try = at_once and (second_try or plan != agents.last_plan[i])
-        while step < plans.length[plan] and not is_legal(
-            agents, things, actions, targets, i, plans.action[plan, step], plans.target[plan, step]
-        ):
-            step += 1
-        if step == plans.length[plan]:
-            plan, step = WAIT_PLAN if at_once else default_plan[agents.scope[i]], np.int64(0)
-        goes_on = step == at and same_steps(plans, plan, running)
-        begin_plan(agents, plans, i, plan, step, HEURISTIC, e, now, counters, life)
-        if goes_on:
-            agents.state[i] = RUNNING
-        if second_try:
-            agents.fresh[i] |= IS_SECOND_TRY
-    return missing, wanted_count
 
 
 @kernel

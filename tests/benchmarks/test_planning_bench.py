@@ -15,7 +15,8 @@ from astrasim.kernels.acting import act
 from astrasim.kernels.columns import DONE, NEED_END, RUNNING
 from astrasim.kernels.finishing import finish
 from astrasim.kernels.lookup import find
-from astrasim.kernels.planning import collect_needs, collect_tiers, count_waiting, hand_out, serve
+from astrasim.kernels.planning import hand_out
+from astrasim.kernels.serving import count_waiting, list_needs, serve
 from astrasim.kernels.sharing import nothing_taken
 from astrasim.kernels.work import make_work
 from astrasim.plans import Origin
@@ -85,9 +86,9 @@ class Crowd:
     def serve(self, rows: Any) -> None:
         t, cache = self.tables, self.planner.cache
         serve(
-            self.agents, self.things, t.actions, t.targets, self.plans, self.entries, rows, 0, len(rows),
+            self.agents, self.things, t.actions, t.targets, self.plans, self.entries, rows,
             self.planner.scopes.default_plan, self.planner.scopes.style_plan, 15, np.arange(4, dtype=np.int32),
-            cache.wanted, 0, np.zeros(len(rows), np.int32), 0, self.sim.time, *self.counts,
+            cache.wanted, 0, np.zeros(64, np.uint64), np.zeros(len(rows), np.int32), 0, self.sim.time, *self.counts,
         )  # fmt: skip
 
     def hand_out(self, entry: Any, plan: Any) -> None:
@@ -122,14 +123,16 @@ def test_serve_those_who_need_a_plan(benchmark: Any, crowd: Crowd, share: float)
 def test_find_nobody_who_needs_a_plan(benchmark: Any, crowd: Crowd) -> None:
     crowd.agents.need[:] = 0
     out = np.zeros(256, np.int32)
-    assert benchmark(lambda: collect_needs(crowd.agents.need, N, 7, out)) == 0
+    needs = crowd.agents.need, crowd.agents.tier
+    assert benchmark(lambda: list_needs(*needs, 0, 255, 0, N, out)) == (0, N)
 
 
 def test_find_nobody_of_a_high_tier_who_needs_a_plan(benchmark: Any, crowd: Crowd) -> None:
     """Though all minions need one."""
     crowd.agents.need[:] = NEED_END
     out = np.zeros(1, np.int32)
-    assert benchmark(lambda: collect_tiers(crowd.agents.need, crowd.agents.tier, 1, 3, N, 0, out)) == 0
+    needs = crowd.agents.need, crowd.agents.tier
+    assert benchmark(lambda: list_needs(*needs, 1, 3, 0, N, out)) == (0, N)
 
 
 def test_count_those_who_wait(benchmark: Any, crowd: Crowd) -> None:
