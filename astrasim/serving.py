@@ -201,7 +201,7 @@ class Serving:
             while line.rows_left:
                 if line.unmet and line.owed >= 0 and (not budget.spent_units or line.may("heuristic", budget)):
                     self._ask_heuristics(line, turn, budget, owed_only=True)
-                    if not line.may("serve" if self._is_cold else "serve on", budget):
+                    if not line.may("serve", budget):
                         return False
                 last = min(turn.rows, line.next_row + line.rows_left)
                 rows = self._rows[: self._size(budget)]
@@ -209,7 +209,7 @@ class Serving:
                 line.step(row, turn.rows, self._tick)
                 if found:
                     left += self._serve_rows(line, rows[:found], turn, plans, budget)
-                    if not line.may("serve on", budget):
+                    if not line.may("serve", budget):
                         return is_whole and not left and not line.rows_left
             if not left and is_whole:
                 return True
@@ -217,7 +217,7 @@ class Serving:
                 return False
             if left and not (line.may("heuristic", budget) and self._ask_heuristics(line, turn, budget)):
                 return False
-            if left and not line.may("serve on", budget):
+            if left and not line.may("serve", budget):
                 return False
             before = left if is_whole else before
 
@@ -239,7 +239,7 @@ class Serving:
         )  # fmt: skip
         for row in self._unknown[:unknown].tolist():
             line.unmet[agents.scope.item(row), agents.key.item(row)] = None
-        took = line.spend("serve" if self._is_cold else "serve on", budget)
+        took = line.spend("serve", budget)
         line.unknown_share += (left / len(rows) - line.unknown_share) / 2
         if line.unmet:
             share = min(max(line.unknown_share, LEAST_SHARE), 1 - LEAST_SHARE)
