@@ -13,7 +13,7 @@ from .cache import PlanCache
 from .choices import Choices
 from .gateway.policy import GatewayPolicy
 from .handing import Turn
-from .kernels.lookup import ORDERS
+from .kernels.lookup import ORDERED, ORDERS
 from .recalling import Recalling
 from .requests import Request, RequestState
 from .tiers import Tier
@@ -58,17 +58,17 @@ class Asking:
             return "crowd out"
         return "pick" if self._picked is None else "options" if self._picked.options is None else "ask"
 
-    def run(self, turn: Turn, budget: Budget) -> None:
+    def run(self, turn: Turn, budget: Budget, *, orders_only: bool = False) -> None:
         """Ask, as far as requests may go out and the budget goes."""
         if self._asked.gateway is None:
             return
-        self._present, self._examines = None, True
+        self._present, self._examines = None, not orders_only
         while True:
             kind = self.next_kind()
             if kind == "crowd out":
                 self._cache.crowd_out(turn.now_ms)
             elif kind == "pick":
-                self._picked = self._pick(turn)
+                self._picked = self._pick(turn, orders_only)
                 if self._picked is None:
                     return
             elif kind == "options":
@@ -102,11 +102,11 @@ class Asking:
             self._put_back(self._picked.entry, self._picked.is_lent)
             self._picked = None
 
-    def _pick(self, turn: Turn) -> _Picked | None:
+    def _pick(self, turn: Turn, orders_only: bool) -> _Picked | None:
         """The situation that deserves a request most now, if one may be asked."""
         gateway = self._asked.gateway
         assert gateway is not None
-        may_ask = self._may_ask(turn)
+        may_ask = self._may_ask(turn) & (-1 << ORDERS if orders_only else -1)
         if not may_ask:
             return None
         self._examines = self._examines and not self._admission.everyone & ~may_ask
@@ -135,7 +135,9 @@ class Asking:
         is_ready = gateway.is_ready
         tiers = self._admission.decide(is_ready, in_flight, most, self._present or 0)
         has_ordered = self.ordered_ms is not None and turn.now_ms - self.ordered_ms <= ORDERS_MS
-        if tiers or (has_ordered and self._admission.lends(is_ready, in_flight, most)):
+        # A model that chooses leaves what it has in hand for an order, so that one needs no place to be free.
+        most_orders = 2 * most if gateway.chooses else most
+        if tiers or (has_ordered and self._admission.lends(is_ready, in_flight, most_orders)):
             tiers |= self._admission.lenders() << ORDERS
         return tiers
 
@@ -174,7 +176,8 @@ class Asking:
         self._next_id += 1
         asked.declare(request.scope_id)
         asked.note(request)
-        if not asked.gateway.ask(request.id, request.scope_id, request.key, deadline_s, options or ()):
+        first = bool(entries.flags.item(entry) & ORDERED)
+        if not asked.gateway.ask(request.id, request.scope_id, request.key, deadline_s, options or (), first):
             asked.move(request, RequestState.CANCELLED, "refused")
             asked.counts.refused += 1
             self._put_back(entry, is_lent)

@@ -11,6 +11,7 @@ replay needs: a budget with ``units`` set stops there, whatever the clock says.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from .pace import Pace
 
@@ -21,6 +22,8 @@ _FIRST_S, _UNIT_S = 1e-3, 1e-4
 """What the first unit of a kind may count as, and any at least: what a unit should take at most."""
 _KEPT, _KEPT_LOOKED = 0.95, 0.995
 """Of what a kind takes, after each unit that took less, and each time that none was done."""
+_BORROWED = 0.5
+"""Of a tick's budget, how much may be spent before it."""
 
 
 class Budget:
@@ -41,15 +44,41 @@ class Budget:
         self._further_s: dict[str, float] = {}
         self._done: set[str] = set()
         self._asked, self._begun_cpu_s = "", 0.0
+        self._owed_s, self._owed_units = 0.0, 0
         self._fresh = True
 
     def start(self) -> None:
-        self._start_s = self._begun_s = time.perf_counter()
-        self._begun_cpu_s = cpu_clock()
-        self._end_s = self._start_s + self._pace.budget_ms / 1000
-        self.spent_units = 0
-        self._done.clear()
+        """A tick begins. What was borrowed of its budget is spent, as if it had begun so much earlier. Half is left
+        whatever it came to: all together is late by one unit at most, and a tick that can do nothing helps nobody."""
+        budget_s = self._pace.budget_ms / 1000
         self._fresh = True
+        self._begin(budget_s + max(0.0, self._owed_s - budget_s * _BORROWED))
+        self._owed_s, self._owed_units = 0.0, 0
+
+    def borrow(self, kinds: Sequence[str]) -> bool:
+        """Whether units of these kinds, which cannot wait for the next tick, should fit into the half of its budget
+        that may be spent before it begins. If so they may be done now, and :meth:`owe` is called after them."""
+        budget_s, units = self._pace.budget_ms / 1000, self._pace.budget_units
+        if units is not None:
+            fits = budget_s > 0 and self._owed_units + len(kinds) <= units * _BORROWED
+        else:
+            takes_s = sum(self._first_s.get(kind, 0.0) for kind in kinds)
+            fits = self._owed_s + takes_s < budget_s * _BORROWED
+        if fits:
+            self._fresh = False
+            self._begin(budget_s)
+        return fits
+
+    def owe(self) -> None:
+        """What was done since :meth:`borrow` counts as done in the next tick."""
+        self._owed_s, self._owed_units = time.perf_counter() - self._start_s, self.spent_units
+
+    def _begin(self, budget_s: float) -> None:
+        self._begun_s, self._begun_cpu_s = time.perf_counter(), cpu_clock()
+        self._start_s = self._begun_s - self._owed_s
+        self._end_s = self._start_s + budget_s
+        self.spent_units = self._owed_units
+        self._done.clear()
 
     def left(self, kind: str = "") -> bool:
         """Whether a unit of this kind may be begun. What a tick begins with may be in any case, or a kind that takes
@@ -106,7 +135,7 @@ class Budget:
     def overrun(self) -> bool:
         """Whether the tick took longer than its budget. One that counts units has no time to overrun."""
         pace = self._pace
-        return pace.budget_units is None and pace.budget_ms > 0 and time.perf_counter() > self._end_s
+        return pace.budget_units is None and pace.budget_ms > 0 and self.elapsed_ms() > pace.budget_ms
 
 
 def _estimate(took_s: float, before_s: float, kept: float) -> float:

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 
+ORDER_UNITS = ("serve", "heuristic", "serve", "pick", "ask")
+"""What an order takes as a rule."""
+
+
 class Planner:
     """Plans for the rows of one agent table. :meth:`run` is one tick's planning."""
 
@@ -70,6 +74,7 @@ class Planner:
         self.serving = Serving(compiled, self.cache, self.scopes, self.counters, self.life, settings)
         self._first_stage = 0
         self._orders_alone = False
+        self._cpu_owed_s = 0.0
         # By name, the kind of unit that comes next, and what does units of it as long as the budget goes. It looks at
         # the clock after each, not before its first: the loop just did.
         self._stages: tuple[tuple[str, Callable[[], str], Callable[[Turn], None]], ...] = (
@@ -89,7 +94,7 @@ class Planner:
             now_s: the simulation's time, in seconds.
         """
         self.budget.start()
-        cpu_s = cpu_clock()
+        cpu_s, self._cpu_owed_s = cpu_clock() - self._cpu_owed_s, 0.0
         turn = Turn(agents, things, count, now_s)
         self.admission.pass_time(self.clock())
         self.serving.begin()
@@ -226,6 +231,28 @@ class Planner:
         if self.budget.left(self.asking.next_kind()):
             self._send(turn)
         return True
+
+    def obey_now(self, turn: Turn) -> None:
+        """Between two ticks: serve the one that has a new order, as of the last tick, and ask about it, so that the
+        model does not wait for the next one, too. If it fits into half of its budget, which pays for it. Where others
+        wait, it waits with them.
+        """
+        if self.gateway is None or not self.gateway.is_ready or len(self.serving.ordered) > 1:
+            return
+        if not self.budget.borrow(ORDER_UNITS):
+            return
+        cpu_s = cpu_clock()
+        try:
+            if self.serving.obey(turn, self.plans, self.budget):
+                self.asking.ordered_ms = turn.now_ms
+                if self.gateway.memory is not None:
+                    self.recalling.look(turn, self.budget)
+                elif self.budget.left(self.asking.next_kind()):
+                    self.asking.run(turn, self.budget, orders_only=True)
+                self.gateway.flush()
+        finally:
+            self.budget.owe()
+            self._cpu_owed_s += cpu_clock() - cpu_s
 
     def _take_answers(self, turn: Turn) -> None:
         self.arrivals.run(turn, self.budget)

@@ -98,7 +98,10 @@ class Recalling:
             if not budget.left("recall"):
                 return
         # Who is new is looked up at once; others in larger messages now and then, because each one costs a system call.
-        again_ms = AGAIN_MS if self._tick % AGAIN_TICKS == 0 else int(NEVER)
+        self.look(turn, budget, AGAIN_MS if self._tick % AGAIN_TICKS == 0 else int(NEVER))
+
+    def look(self, turn: Turn, budget: Budget, again_ms: int = int(NEVER)) -> None:
+        """Look up what is wanted and was not looked up yet, or not for so long."""
         due = self._cache.due_looks(turn.now_ms, again_ms, TAKES_MS)
         if len(due):
             self._look(due, turn)

@@ -24,6 +24,7 @@ from .frames import keep_freed_memory
 from .gateway import Gateway, ModelSpec
 from .gateway.keeping import Keeping
 from .governor import Governor
+from .handing import Turn
 from .kernels.columns import NEED_ORDER, Agents, Things, no_events
 from .kernels.sharing import SHARED_FROM, has_second_core
 from .membership import World
@@ -252,11 +253,13 @@ class Simulation:
     def order(self, agent: Agent, text: str) -> None:
         """Give an order in plain words, or "" to relieve. Its scope changes: no plan made for another order reaches it.
 
-        The order that it has already changes nothing.
+        Given between two ticks, the model is asked about it at once, as far as half of the next tick's budget goes,
+        which pays for it. The order that it has already changes nothing.
 
         Raises:
             AgentGone: if it was deleted.
             WorldError: if it is of another simulation.
+            ActionError: what its heuristic raised, in strict mode.
         """
         row = self._population.row_of(agent)
         old = int(self.agents.scope[row])
@@ -268,6 +271,8 @@ class Simulation:
             if self.agents.plan_interrupt_key[row] != NEVER_LOOKED or self.agents.need[row]:
                 self.agents.need[row] = NEED_ORDER
                 self.planner.serving.order(agent)
+                if not self._in_tick:
+                    self.planner.obey_now(Turn(self.columns(), self.thing_columns(), self.agents.count, self.time))
 
     def set_tier(self, agents: Agent | Iterable[Agent] | NDArray[np.bool_], tier: str) -> None:
         """Put agents into another tier; cheap enough for each tick. ``agent.tier = "hero"`` does it for one.

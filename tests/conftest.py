@@ -92,6 +92,7 @@ class StandIn:
         self.is_ready, self.chooses, self.max_in_flight, self.memory = True, False, 32, None
         self.options: dict[int, list[tuple[int, int]]] = {}
         self.deadlines_s: dict[int, float] = {}
+        self.first: set[int] = set()
         self.cancelled: list[int] = []
         self.closed = False
         self._results: list[Answer | Failure] = []
@@ -100,11 +101,13 @@ class StandIn:
         self.scopes[scope_id] = scope
 
     def ask(
-        self, request_id: int, scope_id: int, key: int, deadline_s: float, options: Sequence[tuple[int, int]] = ()
-    ) -> bool:
+        self, request_id: int, scope_id: int, key: int, deadline_s: float, options: Sequence[tuple[int, int]] = (),
+        first: bool = False,
+    ) -> bool:  # fmt: skip
         assert scope_id in self.scopes
         self.options[request_id] = list(options)
         self.deadlines_s[request_id] = deadline_s
+        self.first |= {request_id} if first else set()
         self.asked[request_id] = (scope_id, key)
         return True
 

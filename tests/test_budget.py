@@ -102,6 +102,51 @@ def test_looking_for_work_in_vain_is_no_unit_and_is_not_begun_where_it_does_not_
     assert not two_ms.left("look") and two_ms.left("other")
 
 
+def test_what_is_done_before_a_tick_is_taken_from_its_budget(clock: Clock) -> None:
+    two_ms = Budget(Pace(budget_ms=2.0))
+    for _ in range(2):
+        assert two_ms.borrow(["send"]) and two_ms.left("send")
+        clock.s += 0.0004
+        two_ms.spend("send")
+        two_ms.owe()
+        clock.s += 1.0
+    assert not two_ms.borrow(["send"]), "a third would make more than half"
+    two_ms.start()
+    assert two_ms.elapsed_ms() == pytest.approx(0.8) and two_ms.spent_units == 2 and two_ms.left()
+    clock.s += 0.0011
+    assert not two_ms.left("send") and not two_ms.overrun()
+    two_ms.start()
+    assert two_ms.elapsed_ms() == 0 and two_ms.borrow(["send"])
+
+
+def test_a_tick_whose_budget_was_spent_before_it_has_half_of_it_still(clock: Clock) -> None:
+    short = Budget(Pace(budget_ms=0.25))
+    assert short.borrow(["heuristic"]) and short.left("heuristic")
+    clock.s += 0.003
+    short.spend("heuristic")
+    short.owe()
+    short.start()
+    assert short.left() and short.overrun() and short.elapsed_ms() == pytest.approx(3.0)
+    clock.s += 0.0001
+    assert short.left()
+    clock.s += 0.0001
+    assert not short.left()
+    short.start()
+    assert short.left() and not short.overrun() and not short.borrow(["heuristic"])
+
+
+def test_units_that_are_done_before_a_tick_are_half_of_its_at_most(clock: Clock) -> None:
+    five = Budget(Pace(budget_units=5))
+    assert not five.borrow(["serve", "heuristic", "send"]) and five.borrow(["serve", "send"])
+    for _ in range(2):
+        assert five.left()
+        five.spend()
+    five.owe()
+    assert not five.borrow(["serve"])
+    five.start()
+    assert five.spent_units == 2 and five.left()
+
+
 def test_time_for_what_every_tick_ends_with_is_set_aside(clock: Clock) -> None:
     two_ms = Budget(Pace(budget_ms=2.0))
     two_ms.close(0.0001)

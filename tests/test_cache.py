@@ -135,7 +135,7 @@ class Scripted:
     def flush(self) -> None: ...
     def close(self) -> None: ...
 
-    def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float, options: object = ()) -> bool:
+    def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float, *rest: object) -> bool:
         answer = Answer(request_id, ((*self._north, model_seconds(scope_id, key)),), "raw", 1.0)
         self._due.append((self._polls + self._patience, answer))
         self.most_in_flight = max(self.most_in_flight, len(self._due))

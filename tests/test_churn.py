@@ -94,7 +94,7 @@ class Moody:
     def describe(self) -> str:
         return "moody"
 
-    def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float, options: object = ()) -> bool:
+    def ask(self, request_id: int, scope_id: int, key: int, deadline_s: float, *rest: object) -> bool:
         if self._rng.random() < 0.2:
             return False
         in_flight = [(r.scope_id, r.key) for r in self._sim.planner.requests.values()]

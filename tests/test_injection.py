@@ -93,7 +93,9 @@ class Obedient:
     def prompt(self, vocabulary: Vocabulary, scope: Scope, key: int) -> Prompt:
         return choice_prompt(vocabulary, scope, key)
 
-    async def choose(self, vocabulary: Vocabulary, scope: Scope, key: int, options: tuple[str, ...]) -> Completion:
+    async def choose(
+        self, vocabulary: Vocabulary, scope: Scope, key: int, options: tuple[str, ...], first: bool = False
+    ) -> Completion:
         return Completion(self.prompt(vocabulary, scope, key).user.partition("<<")[2].partition(">>")[0])
 
 

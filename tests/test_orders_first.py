@@ -15,8 +15,9 @@ Start = Callable[..., Simulation]
 MOODS = 40
 
 
-def yard() -> Domain:
-    """Cows go to the barn when they are told anything, and to the field else; each mood is a situation of its own."""
+def yard(*else_: str) -> Domain:
+    """Cows go to the barn when they are told anything, and to the field else; each mood is a situation of its own.
+    ``else_``: further ideas of theirs."""
     domain = Domain("yard", ["cow"])
     domain.column("mood")
     edges = [mood + 0.5 for mood in range(MOODS - 1)]
@@ -25,7 +26,7 @@ def yard() -> Domain:
     domain.place("field", 0, -100_000)
     domain.place("brook", 100_000, 0)
     domain.stock("approach", name="go", targets=["barn", "field", "brook"], speed=1, seconds=10)
-    domain.heuristic("cow")(lambda situation: ["go barn"] if situation.order else ["go field"])
+    domain.heuristic("cow")(lambda situation: ["go barn" if situation.order else "go field", *else_])
     return domain
 
 
@@ -170,9 +171,9 @@ def test_orders_are_asked_about_before_all_that_waits_and_in_any_number(start: S
     sim = start(requests_per_second=20.0, max_in_flight=64)
     cows = sim.spawn_many("cow", MOODS, mood=range(MOODS))
     settle(sim, 4)
+    before = len(stand_in.asked)
     for number, cow in enumerate(cows[:10]):
         sim.order(cow, f"to the barn, {number}")
-    before = len(stand_in.asked)
     settle(sim, 40)
     assert all(orders_asked(sim, stand_in)[before : before + 10])
 
@@ -186,3 +187,138 @@ def test_an_order_to_one_that_has_waited_long_is_asked_about_too(start: Start, s
     sim.pace.budget_units = 1000
     sim.tick()
     assert step(sim, cows[3]) == "go barn" and orders_asked(sim, stand_in) == ["to the barn"]
+
+
+# Between two ticks
+
+
+def test_an_order_between_two_ticks_is_asked_about_before_the_next(start: Start, stand_in: Any) -> None:
+    sim = start()
+    cow = sim.spawn("cow")
+    settle(sim, 3)
+    sim.order(cow, "drink")
+    [request] = stand_in.first
+    assert orders_asked(sim, stand_in)[-1] == "drink" and sim.agents.vy[cow.row] < 0, "its step waits for the tick"
+    stand_in.answer(sim, request, "go brook 5")
+    sim.tick()
+    assert step(sim, cow) == "go brook" and sim.agents.source[cow.row] == Source.LLM.value
+
+
+def test_only_orders_are_asked_about_between_two_ticks(start: Start, stand_in: Any) -> None:
+    sim = start(requests_per_second=0.0)
+    cows = sim.spawn_many("cow", MOODS, mood=range(MOODS))
+    settle(sim, 3)
+    sim.pace.requests_per_second = 1000.0
+    settle(sim, 1)
+    asked = len(stand_in.asked)
+    sim.order(cows[0], "drink")
+    assert orders_asked(sim, stand_in)[asked:] == ["drink"] and asked < MOODS
+
+
+@pytest.mark.parametrize("priority", [45, 35, 25, 15])
+def test_an_order_in_the_middle_of_a_tick_is_asked_about_by_the_planner_alone(
+    start: Start, stand_in: Any, processor_at: Callable[[int, Callable[[], object]], None], priority: int
+) -> None:
+    sim = start()
+    cow = sim.spawn("cow")
+    settle(sim, 3)
+    seen: list[int] = []
+
+    def give() -> None:
+        sim.order(cow, "drink")
+        seen.append(len(stand_in.first))
+
+    processor_at(priority, give)
+    settle(sim, 2)
+    assert seen == [0] and len(stand_in.first) == 1 and step(sim, cow) == "go barn"
+
+
+def test_orders_to_all_at_once_take_no_more_than_half_of_the_next_ticks_budget(start: Start, stand_in: Any) -> None:
+    sim = start(budget_units=40, max_in_flight=1000)
+    cows = sim.spawn_many("cow", 2000)
+    settle(sim, 3)
+    for number, cow in enumerate(cows):
+        sim.order(cow, f"to the barn, you {number}")
+    assert 1 < len(stand_in.first) <= 20
+    for _ in range(300):
+        sim.tick()
+        assert sim.planner.budget.spent_units <= 40
+    assert {step(sim, cow) for cow in cows} == {"go barn"}
+
+
+@pytest.mark.parametrize("budget", [{"budget_ms": 0.0}, {"budget_units": 0}, {"budget_units": 7}])
+def test_where_the_budget_has_no_room_for_it_an_order_waits_for_the_tick(
+    start: Start, stand_in: Any, budget: dict[str, Any]
+) -> None:
+    sim = start(**budget)
+    cow = sim.spawn("cow")
+    settle(sim, 3)
+    sim.order(cow, "drink")
+    assert not stand_in.first
+    settle(sim, 2)
+    assert len(stand_in.first) == (budget == {"budget_units": 7})
+
+
+def test_where_other_orders_wait_for_the_tick_another_one_waits_with_them(start: Start, stand_in: Any) -> None:
+    sim = start(budget_units=0)
+    cows = sim.spawn_many("cow", 3)
+    settle(sim, 3)
+    sim.order(cows[0], "drink")
+    sim.pace.budget_units = 100
+    sim.order(cows[1], "drink your fill")
+    assert not stand_in.first
+    settle(sim, 1)
+    sim.order(cows[2], "drink on")
+    assert len(stand_in.first) == 3
+
+
+def test_an_order_to_one_that_has_not_looked_around_waits_until_it_has(start: Start, stand_in: Any) -> None:
+    sim = start()
+    settle(sim, 2)
+    cow = sim.spawn("cow")
+    sim.order(cow, "drink")
+    assert not stand_in.asked
+    settle(sim, 2)
+    assert orders_asked(sim, stand_in) == ["drink"] and step(sim, cow) == "go barn"
+
+
+def test_an_order_is_asked_about_for_those_that_are_left_when_others_are_gone(start: Start, stand_in: Any) -> None:
+    sim = start()
+    cows = sim.spawn_many("cow", 4)
+    settle(sim, 3)
+    sim.remove(cows[0], cows[2])
+    sim.order(cows[3], "drink")
+    sim.spawn_many("cow", 3)
+    sim.order(cows[1], "to the barn")
+    settle(sim, 1)
+    assert orders_asked(sim, stand_in)[-2:] == ["drink", "to the barn"] and step(sim, cows[3]) == "go barn"
+
+
+def test_counted_in_units_two_runs_with_orders_between_their_ticks_are_the_same(
+    start: Start, stand_in: Any
+) -> None:
+    def play() -> tuple[list[tuple[int, int]], list[float]]:
+        sim = start(budget_units=20)
+        cows = sim.spawn_many("cow", 200, mood=np.arange(200) % MOODS)
+        stand_in.asked.clear()
+        for tick in range(60):
+            sim.tick()
+            for cow in cows[tick : tick + 3]:
+                sim.order(cow, f"to the barn, {tick}")
+        played = list(stand_in.asked.values()), sim.agents.y[:200].tolist()
+        sim.close()
+        return played
+
+    assert play() == play()
+
+
+def test_a_model_that_chooses_is_asked_about_an_order_though_it_has_its_hands_full(
+    simulate: Callable[..., Simulation], stand_in: Any
+) -> None:
+    sim = simulate(yard("go brook"), settings={"tick_s": 1 / 60, "requests_per_second": 1000.0})
+    sim.planner.gateway, stand_in.chooses, stand_in.max_in_flight = stand_in, True, 2
+    cows = sim.spawn_many("cow", MOODS, mood=range(MOODS))
+    settle(sim, 5)
+    assert len(stand_in.asked) == 2 and not stand_in.first
+    sim.order(cows[5], "drink")
+    assert len(stand_in.asked) == 3 and len(stand_in.first) == 1

@@ -124,6 +124,18 @@ def test_only_what_is_not_known_is_asked_about(sim: Simulation, stand_in: Any, m
     assert {look.key for look in memory.looked} == {0, 1}
 
 
+def test_an_order_between_two_ticks_is_looked_up_before_the_next(
+    sim: Simulation, stand_in: Any, memory: Memory
+) -> None:
+    dolly = sim.spawn("unit")
+    run(sim, 4)
+    before = len(memory.looked)
+    sim.order(dolly, "go")
+    assert len(memory.looked) == before + 1 and not stand_in.first
+    sim.tick()
+    assert len(stand_in.first) == 1
+
+
 def test_the_vector_is_that_of_an_agent_in_that_situation(sim: Simulation, memory: Memory) -> None:
     dolly = sim.spawn("unit", mood=2.25)
     run(sim, 2)

@@ -32,6 +32,8 @@ class Request:
     seconds: float
     tries_left: int
     scope: anyio.CancelScope
+    first: bool = False
+    """It is about a new order, which a model that chooses takes before all else."""
     cancelled: bool = False
     began: float | None = None
     """When it was its turn, by ``perf_counter``."""
@@ -138,6 +140,8 @@ async def _once(request: Request, question: Question) -> Completion:
         elif error.reason == "cut_off":
             request.tokens += MAX_TOKENS
         raise
+    if request.began is not None:
+        request.began += completion.waited_s
     usage = completion.usage
     said = usage.prompt_tokens + usage.tokens
     request.tokens = before + (said or about + -(-len(completion.text) // 3))

@@ -74,7 +74,7 @@ class Gateway:
             vocabulary: the domain's words; every prompt is made of them.
             model: which model to ask.
             policy: its limits; default: :class:`GatewayPolicy`'s own. Four times ``max_in_flight`` may wait in the
-                gateway. The embedded model has 2 at most: one that it works on, and the next.
+                gateway. The embedded model has 2 at most, one that it works on and the next, and orders besides.
             keeping: how the gateway keeps plans; default: 10,000 of them, in memory.
             log_exchanges: a file to which the gateway appends every prompt and answer, one JSON object a line.
             clock: seconds, never going backwards.
@@ -169,14 +169,16 @@ class Gateway:
         return self._model.chooses
 
     def ask(
-        self, request_id: int, scope_id: int, key: int, deadline_s: float, options: Sequence[tuple[int, int]] = ()
-    ) -> bool:
+        self, request_id: int, scope_id: int, key: int, deadline_s: float, options: Sequence[tuple[int, int]] = (),
+        first: bool = False,
+    ) -> bool:  # fmt: skip
         """Ask for a plan in the situation (scope, key). It goes out with the next ``poll`` or ``flush``.
 
         Args:
             request_id: any integer that is not in flight now.
             deadline_s: for how many seconds from now the answer is of use; at most an hour.
             options: for a model that ``chooses``: the steps (action, target) that are sensible and legal now.
+            first: it is about a new order, for which the embedded model leaves what else it has in hand.
 
         Returns:
             False if the gateway is not ready, the model's server is given a rest, or there is as much to do as there
@@ -200,6 +202,8 @@ class Gateway:
         ask["s"] = round(seconds, 3)
         if options:
             ask["o"] = [[int(action), int(target)] for action, target in options]
+        if first:
+            ask["first"] = True
         if self._pending.add(int(request_id), int(scope_id), self._clock(), seconds):
             ask["probe"] = True  # asked once: a server that comes back needs no crowd of retries
         self._telling.tell(link, scope_id)

@@ -24,7 +24,7 @@ from ..prompts import Prompt, choice_prompt
 from ..vocabulary import Scope, Vocabulary
 from . import weights
 from .calibration import Basis, Bias, CalibrationStore, Tally, basis_of, without_order
-from .lane import Lane
+from .lane import Lane, Stopped
 from .llama import Branches, Llama, cores_for_a_model, load
 from .messages import Usage
 from .models import Completion, ModelError
@@ -88,8 +88,8 @@ class Embedded:
     """A loaded model as a :class:`~astrasim.gateway.models.Chooser`.
 
     All evaluations run in one thread, one at a time: requests of calibrated scopes and the pieces of one calibration
-    take turns. A request that is cancelled while it is evaluated is left behind at its next fork: at most one
-    evaluation (about 0.3 s) runs for nobody.
+    take turns. What is evaluated is left within a few tokens if it is cancelled, or if an order comes, which goes
+    before all else; then it is begun again after that, and what llama.cpp remembers of it is not lost.
     """
 
     def __init__(self, llama: Llama, store: CalibrationStore, tell: Callable[[str], None]) -> None:
@@ -101,7 +101,9 @@ class Embedded:
         """A text to go on with, in two parts; the first depends on the scope without its order only."""
         return choice_prompt(vocabulary, scope, key)
 
-    async def choose(self, vocabulary: Vocabulary, scope: Scope, key: int, options: tuple[str, ...]) -> Completion:
+    async def choose(
+        self, vocabulary: Vocabulary, scope: Scope, key: int, options: tuple[str, ...], first: bool = False
+    ) -> Completion:
         """One of ``options``; of equally good ones the first, which is the heuristic's own choice.
 
         Raises:
@@ -110,7 +112,9 @@ class Embedded:
         known = self._know(vocabulary, scope)
         if (refusal := known.refusal(scope.role)) is not None:
             raise refusal
-        return await self._lane.run(partial(self._choose, known, vocabulary, scope, key, options))
+        asked_s = time.perf_counter()
+        job = partial(self._choose, known, vocabulary, scope, key, options, asked_s)
+        return await self._lane.run(job, first=first)
 
     def _choose(
         self,
@@ -119,13 +123,15 @@ class Embedded:
         scope: Scope,
         key: int,
         options: tuple[str, ...],
-        given_up: Callable[[], bool],
+        asked_s: float,
+        should_stop: Callable[[], bool],
     ) -> Completion:
         start = time.perf_counter()
         text = "".join(choice_prompt(vocabulary, scope, key))
-        logs, evaluated = known.branches(self._llama).weigh(self._llama, text, options, given_up)
+        logs, evaluated = known.branches(self._llama).weigh(self._llama, text, options, should_stop)
         chosen = choose_step(logs, known.bias)
-        return Completion(chosen, Usage(evaluated, 1, 1000 * (time.perf_counter() - start)))
+        usage = Usage(evaluated, 1, 1000 * (time.perf_counter() - start))
+        return Completion(chosen, usage, waited_s=start - asked_s)
 
     def _know(self, vocabulary: Vocabulary, scope: Scope) -> Known:
         """What is known of the scope; where it is not calibrated, that is begun, or goes on where it was left."""
@@ -157,7 +163,11 @@ class Embedded:
             while tally.done < len(texts):
                 self._say(f"calibrating the model for role {scope.role}: {tally.done} of {len(texts)}")
                 yield
-                logs, _ = known.branches(self._llama).weigh(self._llama, texts[tally.done], known.lines)
+                branches, text = known.branches(self._llama), texts[tally.done]
+                try:
+                    logs, _ = branches.weigh(self._llama, text, known.lines, lambda: self._lane.should_stop)
+                except Stopped:
+                    continue
                 tally.add(logs)
                 # Each time, because nobody knows when the player leaves.
                 self._store.save(known.basis, tally, f"{NAME}: {scope.domain}, role {scope.role}, kind {scope.kind}")

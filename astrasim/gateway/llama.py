@@ -15,12 +15,16 @@ from typing import Any, NamedTuple, Protocol
 
 import httpx
 
+from .lane import Stopped
 from .models import ModelError
 
 CONTEXT = 4096
 """Tokens of context that the slots share, 23 KB each."""
 SLOTS = 4
 """Texts whose evaluated beginnings are kept: the stable parts of so many scopes' prompts need no second evaluation."""
+BATCH = 8
+"""Tokens that are evaluated at a time. Whoever goes first waits for two such pieces at most. Less is more waiting: all
+at once is a tenth faster, and takes a second. (llama.cpp needs one for each slot.)"""
 
 _FORCED = 100.0
 """Added to the logits of the tokens that may follow: all others then have no weight beside them."""
@@ -32,7 +36,8 @@ _TOKENISE_S = 30.0
 class Engine(Protocol):
     """What is used of ``xllamacpp.Server``. It never raises: errors come back as ``{"error": ...}``."""
 
-    def handle_completions(self, body: dict[str, Any]) -> Any: ...
+    def handle_completions(self, body: dict[str, Any], told: Callable[[Any], bool]) -> None:
+        """Tells of what it has done, piece by piece; it stops when ``told`` returns True."""
 
 
 class Weights(NamedTuple):
@@ -51,13 +56,28 @@ class Llama:
         self._engine = engine
         self.tokenise = tokenise
 
-    def weigh(self, text: str, then: Sequence[int], tokens: Sequence[int]) -> Weights:
+    def weigh(
+        self, text: str, then: Sequence[int], tokens: Sequence[int], should_stop: Callable[[], bool] = lambda: False
+    ) -> Weights:
         """How likely each of ``tokens`` (different ones) is to follow ``text`` and the tokens ``then``.
+
+        Args:
+            should_stop: asked after each ``BATCH`` tokens.
 
         Raises:
             ModelError: ``too_long`` for more text than there is context, else ``bad_response``.
+            Stopped: once it should.
         """
-        said = self._engine.handle_completions(
+        said: list[Any] = []
+        stopped = False
+
+        def told(message: Any) -> bool:
+            nonlocal stopped
+            said.append(message)
+            stopped = "prompt_progress" in message and should_stop()
+            return stopped
+
+        self._engine.handle_completions(
             {
                 "prompt": [text, *then],
                 "n_predict": 1,
@@ -67,20 +87,32 @@ class Llama:
                 "n_probs": len(tokens),
                 "post_sampling_probs": True,
                 "cache_prompt": True,
-            }
+                "stream": True,
+                "return_progress": True,
+                "stream_options": {"include_usage": True},
+            },
+            told,
         )
-        try:
-            if "error" in said:
-                what = str(said["error"].get("message", said["error"]))
-                reason = "too_long" if said["error"].get("type") == "exceed_context_size_error" else "bad_response"
-                raise ModelError(reason, f"llama.cpp: {what}")
-            found = {each["id"]: each["prob"] for each in said["choices"][0]["logprobs"]["content"][0]["top_probs"]}
-            logs = tuple(math.log(p) if (p := found.get(token, 0.0)) > 1e-30 else _NEVER for token in tokens)
-            cached = said["usage"].get("prompt_tokens_details", {}).get("cached_tokens", 0)
-            return Weights(logs, said["usage"]["prompt_tokens"] - cached)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            what = f"llama.cpp gave no probabilities: {error!r} in {str(said)[:200]}"
-            raise ModelError("bad_response", what) from None
+        if stopped:
+            raise Stopped
+        return _read(said, tokens)
+
+def _read(said: list[Any], tokens: Sequence[int]) -> Weights:
+    """What the engine told, of which the progress comes first, then the token, and what it cost at last. Raises as
+    :meth:`Llama.weigh` does."""
+    try:
+        error = next((each["error"] for each in said if "error" in each), None)
+        if error is not None:
+            reason = "too_long" if error.get("type") == "exceed_context_size_error" else "bad_response"
+            raise ModelError(reason, f"llama.cpp: {error.get('message', error)}")
+        written = next(each["choices"][0]["logprobs"] for each in said if each["choices"][0]["logprobs"])
+        found = {each["id"]: each["prob"] for each in written["content"][0]["top_probs"]}
+        logs = tuple(math.log(p) if (p := found.get(token, 0.0)) > 1e-30 else _NEVER for token in tokens)
+        usage = said[-1]["usage"]
+        return Weights(logs, usage["prompt_tokens"] - usage.get("prompt_tokens_details", {}).get("cached_tokens", 0))
+    except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as error:
+        what = f"llama.cpp gave no probabilities: {error!r} in {str(said)[:200]}"
+        raise ModelError("bad_response", what) from None
 
 
 class Branches:
@@ -96,13 +128,13 @@ class Branches:
                 self._next.setdefault(way[:i], {})[token] = None
 
     def weigh(
-        self, llama: Llama, text: str, lines: Iterable[str], given_up: Callable[[], bool] = lambda: False
+        self, llama: Llama, text: str, lines: Iterable[str], should_stop: Callable[[], bool] = lambda: False
     ) -> tuple[dict[str, float], int]:
         """How likely each of ``lines`` is to follow ``text``, if one of all lines must: logarithms, and how many tokens
         were evaluated. Only the forks on the ways to ``lines`` are looked at.
 
         Raises:
-            ModelError: as :meth:`Llama.weigh` does; ``cancelled`` once ``given_up`` (asked before each evaluation).
+            ModelError, Stopped: as :meth:`Llama.weigh` does.
         """
         forks: dict[tuple[int, ...], dict[int, float]] = {}
         logs, evaluated = {}, 0
@@ -112,10 +144,10 @@ class Branches:
                 if len(self._next[way[:i]]) == 1:
                     continue
                 if way[:i] not in forks:
-                    if given_up():
-                        raise ModelError("cancelled", "nobody waits for it any more")
+                    if should_stop():
+                        raise Stopped
                     tokens = tuple(self._next[way[:i]])
-                    weights = llama.weigh(text, way[:i], tokens)
+                    weights = llama.weigh(text, way[:i], tokens, should_stop)
                     forks[way[:i]] = dict(zip(tokens, weights.logs, strict=True))
                     evaluated += weights.evaluated
                 log += forks[way[:i]][token]
@@ -157,6 +189,7 @@ def load(file: Path, threads: int) -> Llama:
     params.endpoint_slots = False
     params.n_threads_http = 1
     params.n_ctx, params.n_parallel, params.kv_unified = CONTEXT, SLOTS, True
+    params.n_batch = params.n_ubatch = BATCH
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.n_gpu_layers = 0  # the same on every machine, and the GPU is the game's
     params.cache_ram_mib = 0  # no second prompt cache beside the slots' own, which would grow to 8 GiB

@@ -31,7 +31,7 @@ MAX_DEADLINE_S = 3600.0
 
 
 _ANSWERED = ("cut_off", "refused")
-_NOT_THE_SERVER = ("calibrating", "cancelled", "function_busy", "gateway_error", "too_long")
+_NOT_THE_SERVER = ("calibrating", "function_busy", "gateway_error", "too_long")
 """Reasons of failures by what they say of the server; all others are its fault, if it was asked at all."""
 
 

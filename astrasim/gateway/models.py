@@ -55,6 +55,8 @@ class Completion(NamedTuple):
 
     text: str
     usage: Usage = NO_USAGE
+    waited_s: float = 0.0
+    """How long it took until the model began, as far as it says."""
 
 
 class Model(Protocol):
@@ -78,8 +80,11 @@ class Chooser(Protocol):
         """What it is asked in the situation (scope, key)."""
         ...
 
-    async def choose(self, vocabulary: Vocabulary, scope: Scope, key: int, options: tuple[str, ...]) -> Completion:
+    async def choose(
+        self, vocabulary: Vocabulary, scope: Scope, key: int, options: tuple[str, ...], first: bool = False
+    ) -> Completion:
         """One of ``options`` (2 to 8 different lines such as ``flee threat``), for the situation (scope, key).
+        ``first``: before all that is not, and instead of what it has in hand.
 
         Raises:
             ModelError: if there is none.

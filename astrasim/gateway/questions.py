@@ -52,19 +52,20 @@ class Questions:
         self._prepared.pop(scope_id, None)
 
     def about(
-        self, model: Model | Chooser, scope_id: int, key: int, steps: Sequence[tuple[int, int]]
+        self, model: Model | Chooser, scope_id: int, key: int, steps: Sequence[tuple[int, int]], first: bool = False
     ) -> Question:
         """The question to ``model`` what to do in the situation (scope, key).
 
         Args:
             steps: (action, target) among which a model that only chooses may choose.
+            first: such a model leaves what else it has in hand for it.
         """
         words, scope = self._words, self._scopes[scope_id]
         if is_chooser(model):
             options = tuple(f"{words.actions[action].name} {words.targets[target]}" for action, target in steps)
             return Question(
                 model.prompt(words, scope, key),
-                partial(model.choose, words, scope, key, options),
+                partial(model.choose, words, scope, key, options, first),
                 partial(read_choice, options=options, vocabulary=words, scope=scope),
             )
         system, schema = self._prepare(scope_id)

@@ -11,7 +11,7 @@ import gc
 import sys
 import time
 import traceback
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,7 +30,7 @@ from .idling import event_loop, give_way
 from .keeping import Keeping
 from .leaving import leave, leave_orphaned, leave_with_game
 from .messages import MAX_TO_GAME, MAX_TO_GATEWAY, QUEUE_FACTOR, clean
-from .models import BrokenModel, Chooser, Keeper, Model, ModelError, open_model
+from .models import BrokenModel, Chooser, Keeper, Model, ModelError, is_chooser, open_model
 from .policy import GatewayPolicy
 from .questions import Questions
 from .recall import Recall
@@ -209,7 +209,8 @@ class Server:
         deadline = anyio.CancelScope(deadline=anyio.current_time() + seconds)
         options = tuple((action, target) for action, target in message.get("o", ()))
         tries = 1 if message.get("probe") else self._policy.tries
-        request = Request(message["id"], message["scope"], message["key"], options, seconds, tries, deadline)
+        first = bool(message.get("first"))
+        request = Request(message["id"], message["scope"], message["key"], options, seconds, tries, deadline, first)
         if not self._ready or request.scope_id not in self._questions:
             self._fail(request, "bad_request", "asked before the model or the scope was known")
         elif len(self._requests) >= self._policy.max_in_flight * (1 + QUEUE_FACTOR):
@@ -222,9 +223,12 @@ class Server:
         """One request, from its arrival to its end."""
         steps: Steps | None = None
         try:
-            question = self._questions.about(self._model, request.scope_id, request.key, request.options)
+            question = self._questions.about(
+                self._model, request.scope_id, request.key, request.options, request.first
+            )
             with request.scope:
-                async with self._slots:
+                # A model that chooses puts an order first by itself.
+                async with nullcontext() if request.first and is_chooser(self._model) else self._slots:
                     request.began = time.perf_counter()
                     steps = await ask(request, question, self._policy, self._log)
             if request.cancelled:

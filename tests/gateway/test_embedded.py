@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,26 +36,34 @@ class FakeEngine:
     def __init__(self, liking: Callable[[str, str], float] = lambda text, character: 1.0) -> None:
         self.liking = liking
         self.prompts: list[str] = []
-        self.says: Any = None
+        self.says: list[Any] | None = None
         self.fails: Callable[[str], bool] = lambda text: False
         self.go_on = threading.Event()
         self.go_on.set()
 
-    def handle_completions(self, body: dict[str, Any]) -> Any:
+    def handle_completions(self, body: dict[str, Any], told: Callable[[Any], bool]) -> None:
+        """In three pieces, as llama.cpp: the prompt, the token, what it cost."""
+        for message in self._messages(body):
+            if told(message):
+                return
+
+    def _messages(self, body: dict[str, Any]) -> Iterator[Any]:
         text, *then = body["prompt"]
         text += "".join(map(chr, then))
         self.prompts.append(text)
         assert self.go_on.wait(20)
         if self.says is not None:
-            return self.says
+            yield from self.says
+            return
         if self.fails(text):
-            return {"error": {"message": "out of memory"}}
+            yield {"error": {"message": "out of memory"}}
+            return
+        yield {"choices": [{"logprobs": None}], "prompt_progress": {}}
         liked = {token: self.liking(text, chr(token)) for token, _ in body["logit_bias"]}
         found = [{"id": token, "prob": each / sum(liked.values())} for token, each in liked.items()]
-        return {
-            "choices": [{"logprobs": {"content": [{"top_probs": found}]}}],
-            "usage": {"prompt_tokens": len(text), "prompt_tokens_details": {"cached_tokens": len(text) - 9}},
-        }
+        yield {"choices": [{"logprobs": {"content": [{"top_probs": found}]}}]}
+        usage = {"prompt_tokens": len(text), "prompt_tokens_details": {"cached_tokens": len(text) - 9}}
+        yield {"choices": [{"logprobs": None}], "usage": usage}
 
     def asked_about(self, text: str) -> int:
         return sum(text in prompt for prompt in self.prompts)
@@ -141,11 +149,12 @@ def test_a_step_that_becomes_much_less_likely_than_the_other_never_breaks_the_su
 @pytest.mark.parametrize(
     ("says", "reason"),
     [
-        ({"error": {"code": 400, "message": "no", "type": "invalid_request_error"}}, "bad_response"),
-        ({"error": {"message": "long", "type": "exceed_context_size_error"}}, "too_long"),
-        ({"error": "broken"}, "bad_response"),
-        ({"choices": []}, "bad_response"),
-        ({"choices": [{"logprobs": None}]}, "bad_response"),
+        ([{"error": {"code": 400, "message": "no", "type": "invalid_request_error"}}], "bad_response"),
+        ([{"error": {"message": "long", "type": "exceed_context_size_error"}}], "too_long"),
+        ([{"error": "broken"}], "bad_response"),
+        ([{"choices": []}], "bad_response"),
+        ([{"choices": [{"logprobs": None}]}], "bad_response"),
+        ([[]], "bad_response"),
         ([], "bad_response"),
     ],
 )
@@ -322,6 +331,58 @@ def test_a_scope_that_is_calibrated_is_answered_while_another_one_is_not(
             await model.choose(meadow.vocabulary, meadow.scope("I am known."), 1, OPTIONS)
         turns = ["I am known." not in prompt for prompt in engine.prompts[before:] if prompt.endswith("is to ")]
         assert turns.count(True) == 6 and turns.count(False) >= 5
+
+    anyio.run(play)
+
+
+def test_an_order_goes_before_what_waits_and_what_is_under_way_is_begun_again_after_it(
+    meadow: Meadow, engine: FakeEngine, store: CalibrationStore
+) -> None:
+    done: list[str] = []
+
+    async def play() -> None:
+        model = Embedded(Llama(engine, characters), store, lambda text: None)
+        people = ("I am asked.", "I wait.", "I am ordered.")
+        for persona in people:
+            await answered(model, meadow, meadow.scope(persona), key=5)
+        engine.prompts.clear()
+        engine.go_on.clear()
+
+        async def ask(persona: str, first: bool) -> None:
+            completion = await model.choose(meadow.vocabulary, meadow.scope(persona), 1, OPTIONS, first)
+            done.append(persona)
+            assert (completion.waited_s > 0.04) == (not first or persona != people[0])
+
+        async with anyio.create_task_group() as tasks:
+            for persona in people:
+                tasks.start_soon(ask, persona, persona == "I am ordered.")
+                await anyio.sleep(0.05)
+            engine.go_on.set()
+
+    anyio.run(play)
+    assert done == ["I am ordered.", "I am asked.", "I wait."]
+    assert engine.asked_about("I am asked.") == 1 + engine.asked_about("I wait.")
+    assert engine.asked_about("I am ordered.") == engine.asked_about("I wait.")
+
+
+def test_a_calibration_makes_way_for_an_order_and_ends_all_the_same(
+    meadow: Meadow, engine: FakeEngine, store: CalibrationStore, tmp_path: Path
+) -> None:
+    async def play() -> None:
+        model = Embedded(Llama(engine, characters), store, lambda text: None)
+        await answered(model, meadow, meadow.scope("I am ordered."))
+        for file in kept(tmp_path):  # or a role that can do the same would need no calibration
+            file.unlink()
+        engine.prompts.clear()
+        engine.go_on.clear()
+        await refused(model, meadow, role(meadow, "new"))
+        await until(lambda: engine.prompts != [])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(model.choose, meadow.vocabulary, meadow.scope("I am ordered."), 1, OPTIONS, True)
+            await until(lambda: model._lane.should_stop)
+            engine.go_on.set()
+        assert "I am ordered." in engine.prompts[1]
+        assert await answered(model, meadow, role(meadow, "new")) == "flee threat"
 
     anyio.run(play)
 
