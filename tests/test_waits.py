@@ -176,7 +176,7 @@ def test_every_kind_of_work_has_its_turn_and_those_that_had_none_in_a_tick_are_c
     stand_in.max_in_flight = 8
     sim.planner.gateway = stand_in
     sim.spawn_many("unit", 1000, mood=np.arange(1000) % 50)
-    for turn in range(600):  # somebody always needs a plan
+    for turn in range(900):  # somebody always needs a plan
         sim.agents.alarm[turn % 50 :: 50] = turn // 50 % 2
         for number in list(stand_in.asked)[:1]:
             stand_in.answer(sim, number, "go north 900")
