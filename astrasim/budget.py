@@ -20,8 +20,9 @@ cpu_clock = time.thread_time if time.get_clock_info("thread_time").resolution < 
 
 _FIRST_S, _UNIT_S = 1e-3, 1e-4
 """What the first unit of a kind may count as, and any at least: what a unit should take at most."""
-_KEPT, _KEPT_LOOKED = 0.95, 0.995
-"""Of what a kind takes, after each unit that took less, and each time that none was done."""
+_KEPT, _KEPT_FIRST = 0.95, 0.99
+"""Of what a kind takes, after each unit that took less. What comes once a tick at most is remembered for longer, so
+that one tick in a hundred is late and not one in twenty."""
 _BORROWED = 0.5
 """Of a tick's budget, how much may be spent before it."""
 
@@ -101,19 +102,19 @@ class Budget:
         self.spent_units += 1
         self.took_s = 0.0
         if self._pace.budget_units is None:
-            self.took_s = self._learn(kind, _KEPT)
+            self.took_s = self._learn(kind)
             return self.took_s * 1000 / self._pace.budget_ms if self._pace.budget_ms else 0.0
         return 1 / self._pace.budget_units if self._pace.budget_units else 0.0
 
     def looked(self) -> None:
         """No unit was done of the kind that :meth:`left` was asked about last, and that, too, took time."""
         if self._pace.budget_units is None:
-            self._learn(self._asked, _KEPT_LOOKED)
+            self._learn(self._asked)
 
-    def _learn(self, kind: str, kept: float) -> float:
+    def _learn(self, kind: str) -> float:
         """What was done just now took so long, in seconds of CPU: what another program took meanwhile is not its own.
         Where the clock counts that as well it may be anything, so no more than twice what was usual is believed."""
-        known_s = self._further_s if kind in self._done else self._first_s
+        known_s, kept = (self._further_s, _KEPT) if kind in self._done else (self._first_s, _KEPT_FIRST)
         self._done.add(kind)
         took_s, before_s = cpu_clock() - self._begun_cpu_s, known_s.get(kind, 0.0)
         most_s = min(took_s, max(2 * before_s, _UNIT_S) if before_s else _FIRST_S)
@@ -127,7 +128,7 @@ class Budget:
 
     def close(self, took_s: float) -> None:
         """What every tick ends with, however little is left, took so long: as much is set aside in the next."""
-        self._close_s = _estimate(min(took_s, max(2 * self._close_s, _UNIT_S)), self._close_s, _KEPT)
+        self._close_s = _estimate(min(took_s, max(2 * self._close_s, _UNIT_S)), self._close_s, _KEPT_FIRST)
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self._start_s) * 1000
