@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiling import kernel
+from .lanes import fetch
 
 WAYS = 8
 WANTED, IN_FLIGHT, WAITED_FOR, RECALLED, ORDERED = 1, 2, 4, 8, 16
@@ -79,6 +80,25 @@ def find(entries: Entries, scope: int, key: int) -> int:
         if entries.used[e] >= 0 and entries.key[e] == key and entries.scope[e] == scope:
             return e
     return -1
+
+
+@kernel
+def fetch_entry(entries: Entries, scope: int, key: int) -> None:
+    """Have what :func:`find` and serving will need of (scope, key) brought near the processor: eight ways of a column
+    are in one line of its cache, so that it need not be known which of them it is."""
+    first = _first_way(scope, key, len(entries.key))
+    fetch(entries.used, first)
+    fetch(entries.key, first)
+    fetch(entries.scope, first)
+    fetch(entries.heuristic, first)
+    fetch(entries.model, first)
+    fetch(entries.seen, first)
+    fetch(entries.demand, first)
+    fetch(entries.tier, first)
+    fetch(entries.row, first)
+    fetch(entries.blocked, first)
+    fetch(entries.flags, first)
+    fetch(entries.level, first)
 
 
 @kernel

@@ -33,8 +33,11 @@ from .columns import (
     Things,
 )
 from .compiling import kernel
-from .lookup import IN_FLIGHT, ORDERED, Entries, find, mixed, want
+from .lanes import fetch
+from .lookup import IN_FLIGHT, ORDERED, Entries, fetch_entry, find, mixed, want
 from .planning import begin_plan, is_legal, same_steps
+
+AHEAD = 8
 
 
 @kernel
@@ -103,6 +106,26 @@ def _count_left_behind(agents: Agents, entries: Entries, i: int, e: int, counter
 
 
 @kernel
+def _fetch_agent(agents: Agents, i: int) -> None:
+    """Have what serving will need of agent ``i`` brought near the processor: those served are far apart, as a rule."""
+    fetch(agents.scope, i)
+    fetch(agents.key, i)
+    fetch(agents.entry, i)
+    fetch(agents.plan, i)
+    fetch(agents.last_plan, i)
+    fetch(agents.next_plan, i)
+    fetch(agents.plan_key, i)
+    fetch(agents.interrupt_key, i)
+    fetch(agents.plan_interrupt_key, i)
+    fetch(agents.plan_start, i)
+    fetch(agents.state, i)
+    fetch(agents.step, i)
+    fetch(agents.source, i)
+    fetch(agents.fresh, i)
+    fetch(agents.tier, i)
+
+
+@kernel
 def serve(
     agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries,
     rows: NDArray[np.int32], default_plan: NDArray[np.int32], style_plan: NDArray[np.int32], patience: int,
@@ -128,7 +151,12 @@ def serve(
         (how many keep their need, number of unknown rows, new length of ``wanted``).
     """
     left = missing = 0
-    for i in rows:
+    for k in range(len(rows)):
+        i = rows[k]
+        if k + 2 * AHEAD < len(rows):
+            _fetch_agent(agents, np.int64(rows[k + 2 * AHEAD]))
+        if k + AHEAD < len(rows):
+            fetch_entry(entries, agents.scope[rows[k + AHEAD]], agents.key[rows[k + AHEAD]])
         need = np.int64(agents.need[i])
         if need == NEED_NONE:
             continue
