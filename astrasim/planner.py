@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 ORDER_UNITS = ("serve", "heuristic", "serve", "pick", "ask")
 """What an order takes as a rule."""
+_NOTHING, _ORDERS, _LATE = range(3)
+"""What had a tick for itself."""
 
 
 class Planner:
@@ -73,7 +75,7 @@ class Planner:
         self.asking = Asking(self.asked, self.admission, self.cache, self.choices, self.recalling, policy, tiers)
         self.serving = Serving(compiled, self.cache, self.scopes, self.counters, self.life, settings)
         self._first_stage = 0
-        self._orders_alone = False
+        self._after = _NOTHING
         self._cpu_owed_s = 0.0
         # By name, the kind of unit that comes next, and what does units of it as long as the budget goes. It looks at
         # the clock after each, not before its first: the loop just did.
@@ -99,12 +101,14 @@ class Planner:
         self.admission.pass_time(self.clock())
         self.serving.begin()
         start, self._first_stage = self._first_stage, 0
-        # Whoever has a new order goes before everything else; but orders never take two ticks in a row for themselves.
-        obeyed = not self._orders_alone and self._obey(turn)
-        self._orders_alone = False
+        # Whoever has a new order goes before everything else, and whoever was left over before all but tiers that have
+        # a share; but where these leave no time for anything else, the next tick begins with what comes after them.
+        after, self._after = self._after, _NOTHING
+        obeyed, hurried = after < _ORDERS and self._obey(turn), False
         # A tick that orders took whole has nothing to share: the next one's shares leave as much for others as ever.
         if not obeyed or self.budget.left("serve"):
             self.serving.run_shares(turn, self.plans, self.budget)
+            hurried = after < _LATE and self.serving.run_late(turn, self.plans, self.budget, self.waits.longest)
         for at in range(start, start + len(self._stages)):
             _, next_kind, work = self._stages[at % len(self._stages)]
             done = self.budget.spent_units
@@ -112,7 +116,8 @@ class Planner:
                 ended_s = cpu_clock()
                 # The next tick begins where this one ended: however small the budget, all have their turn.
                 self._first_stage = at % len(self._stages)
-                self._orders_alone = obeyed and at == start
+                if at == start:
+                    self._after = _LATE if hurried else _ORDERS if obeyed else _NOTHING
                 for later in range(at, start + len(self._stages)):
                     self.waits.put_off[self._stages[later % len(self._stages)][0]] += 1
                 break

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("astrasim")
 
-SERVE_ROWS, LEAST_ROWS, MOST_ROWS = 128, 32, 512
-"""Agents in a unit where units are counted; and, where they are timed, how far that moves."""
-UNIT_S = 75e-6
-"""A unit of serving that took longer was too large."""
-MAX_ORDERED = 1024
+SERVE_ROWS, MOST_ROWS = 128, 1024
+"""Agents in a unit: the first where units are counted, and how far it rises where they are timed. Not below, because
+the first unit of a tick takes 0.1 ms however small it is."""
+UNIT_S = {True: 75e-6, False: 150e-6}
+"""A unit of serving that took longer was too large; the first of a tick, and the others, which are begun only where
+they fit."""
+MAX_ORDERED = 256
 MAX_UNMET = 1024
 PATIENCE_S = 0.25
 NEVER = 1 << 16
@@ -55,11 +57,12 @@ class _Line:
         self.tiers = (0, 255) if tier < 0 else (tier, tier)
         self.is_limited = tier >= 0
         """Whether it has no more than its share."""
+        self.is_urgent = False
+        """Whether it has waited for too long: no heuristics are called meanwhile."""
         self.used = self._credit = 0.0
         """Of this tick's budget, and what it may use now."""
         self.next_row = self.rows_left = 0
         """Where the round over all rows stands."""
-        self.round_ticks = self._begun_tick = 0
         self.unknown_share = 0.0
         """Of the rows served lately, how many were in situations that no heuristic was called for yet."""
         self.unmet: dict[tuple[int, int], None] = {}
@@ -68,26 +71,29 @@ class _Line:
         self.owed = 0.0
         """To heuristics, for the agents that were served meanwhile; in budgets of a tick. Below 0 to agents."""
 
+    @property
+    def owes_heuristics(self) -> bool:
+        """Whether it is their turn to be called."""
+        return bool(self.unmet) and self.owed >= 0 and not self.is_urgent
+
     def next_tick(self, share: float) -> None:
         self._credit, self.used = min(self._credit + share, share), 0.0
 
-    def begin_round(self, rows: int, tick: int) -> bool:
+    def begin_round(self, rows: int) -> bool:
         """Whether a round over all rows begins now; or else one goes on that the last tick had no time to end."""
         if is_new := not self.rows_left:
-            self.rows_left, self._begun_tick = rows, tick
+            self.rows_left = rows
             self.noted[:] = 0
         self.next_row %= rows
         self.rows_left = min(self.rows_left, rows)
         return is_new
 
-    def step(self, row: int, rows: int, tick: int) -> None:
+    def step(self, row: int, rows: int) -> None:
         """The round came to this row of so many."""
         self.rows_left -= row - self.next_row
         self.next_row = row % rows
         if not self.rows_left:  # what was owed to agents was given
             self.owed = max(self.owed, 0.0)
-        ticks = tick - self._begun_tick
-        self.round_ticks = max(ticks, self.round_ticks) if self.rows_left else ticks
 
     def may(self, kind: str, budget: Budget) -> bool:
         return (not self.is_limited or self._credit > 0) and budget.left(kind)
@@ -105,8 +111,8 @@ class Serving:
     """Walks over the rows that need a plan, a unit at a time; heuristics run once for each (scope, key).
 
     Where more need one than can be served in a tick, those go first whose situation is known. Heuristics have a quarter
-    of the time meanwhile, or more where little is known; and whoever is in a situation that is still not known, and
-    would be left over for more than a quarter of a second until its next turn, follows the style of its role. So nobody
+    of the time meanwhile, or more where little is known and nobody was left over; and whoever was left over for a
+    quarter of a second follows the style of its role, which needs no looking up, until it needs a plan again. So nobody
     waits for as many heuristics as there are situations.
     """
 
@@ -124,7 +130,6 @@ class Serving:
         self.has_served_all = True
         """Whether everyone has a plan who needed one in this tick, or, between two ticks, in the last."""
         self._some_are_late = False
-        self._tick = 0
         self._rows: NDArray[np.int32] = np.zeros(MOST_ROWS, np.int32)
         self._unknown: NDArray[np.int32] = np.zeros(MOST_ROWS, np.int32)
         self._unit_rows = {True: SERVE_ROWS, False: SERVE_ROWS}
@@ -138,7 +143,6 @@ class Serving:
     def begin(self) -> None:
         """A tick's planning begins."""
         self._some_are_late, self.has_served_all = not self.has_served_all, False
-        self._tick += 1
         self._is_cold = True
 
     def order(self, agent: Agent) -> None:
@@ -150,11 +154,14 @@ class Serving:
         """Serve those who have a new order, 128 of them a tick at most, as far as the budget goes; whether any was."""
         line, first = self._orders, list(islice(self.ordered, SERVE_ROWS))
         rows = [agent.row for agent in first if agent.alive and turn.agents.need[agent.row] == NEED_ORDER]
-        at = 0
+        at, worked = 0, False
+        # What there was no time for in an earlier tick; or a small budget would only ever look who is to be served.
+        if rows and line.unmet and budget.left("heuristic"):
+            worked = True
+            self._ask_heuristics(line, turn, budget)
         while at < len(rows) and budget.left("serve"):
             unit = np.array(rows[at : at + self._size(budget)], np.int32)
             at += len(unit)
-            line.unmet.clear()
             line.noted[:] = 0
             left = self._serve_rows(line, unit, turn, plans, budget)
             asked_all = left and budget.left("heuristic") and self._ask_heuristics(line, turn, budget)
@@ -163,26 +170,38 @@ class Serving:
         for agent in first:
             if not agent.alive or turn.agents.need[agent.row] != NEED_ORDER:
                 del self.ordered[agent]
-        return at > 0
+        return worked or at > 0
 
     def run_shares(self, turn: Turn, plans: PlanStore, budget: Budget) -> None:
-        """Serve those that a share of the budget is kept for: tiers, the highest first, and whoever was left over."""
+        """Serve the tiers that a share of the budget is kept for, the highest first, each with no more than that."""
         agents = turn.agents
         for line in self._shares:
             line.next_tick(line.share)
-        if not turn.rows:
+        if not self._shares or not turn.rows:
             return
-        if self._shares:
-            least, most = self._shares[-1].tier, self._shares[0].tier
-            if list_needs(agents.need, agents.tier, least, most, 0, turn.rows, self._rows[:1])[0]:
-                for line in self._shares:
-                    if line.may("serve", budget):
-                        self._serve(line, turn, plans, budget)
-        if self._some_are_late:
-            everyone, self._everyone.is_limited = self._everyone, True
-            everyone.next_tick(LATE_SHARE * max(0.0, 1 - sum(line.used for line in self._shares)))
-            if everyone.may("serve", budget):
-                self._serve(everyone, turn, plans, budget)
+        least, most = self._shares[-1].tier, self._shares[0].tier
+        if list_needs(agents.need, agents.tier, least, most, 0, turn.rows, self._rows[:1])[0]:
+            for line in self._shares:
+                if line.may("serve", budget):
+                    self._serve(line, turn, plans, budget)
+
+    def run_late(self, turn: Turn, plans: PlanStore, budget: Budget, waited: int) -> bool:
+        """Serve those whom the last tick left over; whether there was time for it. In half of what tiers do not use,
+        or, where one has waited for a quarter of a second, in all of it, and without calling heuristics.
+
+        Args:
+            waited: the ticks that the longest of them has waited.
+        """
+        if not self._some_are_late or not turn.rows:
+            return False
+        before, everyone = budget.spent_units, self._everyone
+        everyone.is_urgent = waited >= self._patience
+        everyone.is_limited = not everyone.is_urgent
+        everyone.next_tick(LATE_SHARE * max(0.0, 1 - sum(line.used for line in self._shares)))
+        if everyone.may("serve", budget):
+            self._serve(everyone, turn, plans, budget)
+        everyone.is_urgent = False
+        return budget.spent_units > before
 
     def run(self, turn: Turn, plans: PlanStore, budget: Budget) -> None:
         """Serve as many as the budget allows; the next tick begins with the row after the last.
@@ -197,16 +216,16 @@ class Serving:
         """Serve those of a line; whether all of them have a plan now."""
         agents, before = turn.agents, turn.rows + 1
         while True:
-            is_whole, left = line.begin_round(turn.rows, self._tick), 0
+            is_whole, left = line.begin_round(turn.rows), 0
             while line.rows_left:
-                if line.unmet and line.owed >= 0 and (not budget.spent_units or line.may("heuristic", budget)):
+                if line.owes_heuristics and (not budget.spent_units or line.may("heuristic", budget)):
                     self._ask_heuristics(line, turn, budget, owed_only=True)
                     if not line.may("serve", budget):
                         return False
                 last = min(turn.rows, line.next_row + line.rows_left)
                 rows = self._rows[: self._size(budget)]
                 found, row = list_needs(agents.need, agents.tier, *line.tiers, line.next_row, last, rows)
-                line.step(row, turn.rows, self._tick)
+                line.step(row, turn.rows)
                 if found:
                     left += self._serve_rows(line, rows[:found], turn, plans, budget)
                     if not line.may("serve", budget):
@@ -215,9 +234,9 @@ class Serving:
                 return True
             if left and is_whole and left >= before:  # there is no room in the cache for their situations
                 return False
-            if left and not (line.may("heuristic", budget) and self._ask_heuristics(line, turn, budget)):
+            if left and (line.is_urgent or not line.may("heuristic", budget)):
                 return False
-            if left and not line.may("serve", budget):
+            if left and not (self._ask_heuristics(line, turn, budget) and line.may("serve", budget)):
                 return False
             before = left if is_whole else before
 
@@ -230,7 +249,7 @@ class Serving:
         """Serve a unit's rows; returns how many have no plan still, because their situation is unknown. It is noted."""
         tables, scopes, agents = self._compiled, self._scopes, turn.agents
         # Whoever follows the style of its role is not asked about: that is no answer to an order.
-        patience = NEVER if line is self._orders else max(1, self._patience - line.round_ticks)
+        patience = NEVER if line is self._orders else self._patience
         left, unknown, self._cache.wanted_count = serve(
             agents, turn.things, tables.actions, tables.targets, plans.table, self._cache.entries, rows,
             scopes.default_plan, scopes.style_plan, patience, self._ranks, self._cache.wanted, self._cache.wanted_count,
@@ -241,8 +260,9 @@ class Serving:
             line.unmet[agents.scope.item(row), agents.key.item(row)] = None
         took = line.spend("serve", budget)
         line.unknown_share += (left / len(rows) - line.unknown_share) / 2
-        if line.unmet:
-            share = min(max(line.unknown_share, LEAST_SHARE), 1 - LEAST_SHARE)
+        if line.unmet and not line.is_urgent:
+            # Where some were left over, agents come first: known situations first of all, then stopgaps.
+            share = LEAST_SHARE if self._some_are_late else min(max(line.unknown_share, LEAST_SHARE), 1 - LEAST_SHARE)
             line.owed = min(line.owed + took * share / (1 - share), 1.0)
         if not budget.is_counted:
             self._fit_size(len(rows), budget.took_s)
@@ -251,10 +271,10 @@ class Serving:
 
     def _fit_size(self, rows: int, took_s: float) -> None:
         """Let further units like this one take about ``UNIT_S``."""
-        size = self._unit_rows[self._is_cold]
-        if took_s > UNIT_S:
-            size = max(LEAST_ROWS, size * 3 // 4)
-        elif rows == size and took_s < 0.7 * UNIT_S:
+        size, unit_s = self._unit_rows[self._is_cold], UNIT_S[self._is_cold]
+        if took_s > unit_s:
+            size = max(SERVE_ROWS, size * 3 // 4)
+        elif rows == size and took_s < 0.7 * unit_s:
             size = min(MOST_ROWS, size * 5 // 4)
         self._unit_rows[self._is_cold] = size
 

@@ -20,6 +20,8 @@ class Waits:
         """By kind of work, how many ticks ended before it had its turn."""
         self._ticks_s: deque[float] = deque(maxlen=_TICKS)
         self._left = 0
+        self.longest = 0
+        """For how many ticks the one who has waited longest was left over."""
         self.reset()
 
     def reset(self) -> None:
@@ -37,13 +39,14 @@ class Waits:
         """
         tick_s = turn.now_s - self._ticks_s[-1] if self._ticks_s else 0.0
         self._ticks_s.append(turn.now_s)
-        ticks = 0
+        self.longest = 0
         if self._left or not has_served_all:
-            self._left, ticks = count_waiting(turn.agents.need, turn.agents.waited, turn.rows)
+            self._left, self.longest = count_waiting(turn.agents.need, turn.agents.waited, turn.rows)
         self._sum += self._left
         self._agents.add(self._left)
         # Whoever was left over for the first time in this tick waits until the next.
-        self._wait_s.add(turn.now_s - self._ticks_s[-min(ticks, len(self._ticks_s))] + tick_s if ticks else 0.0)
+        ticks = min(self.longest, len(self._ticks_s))
+        self._wait_s.add(turn.now_s - self._ticks_s[-ticks] + tick_s if ticks else 0.0)
         self._plans.add(plans)
 
     def statistics(self, stopgaps: int) -> Waiting:

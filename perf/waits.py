@@ -41,15 +41,18 @@ RATE = 100.0
 LATENCY_MS = (50.0, 250.0)
 CHURN = 0.01
 LARGE, LARGE_BUDGET_MS = 100_000, 2.0
-SMALL, SMALL_BUDGETS_MS = (500, 10_000), (0.25, 0.5, 1.0)
+SMALL, SMALL_BUDGETS_MS = (500, 10_000), (0.5, 1.0)
 SECONDS = {"spawned": 2.0, "steady": 1.0, "interrupted": 2.0, "ordered": 2.0, "churn": 1.0}
+TICK_MS = 0.15
+"""What the planning of a tick takes at any rate."""
 BETWEEN = 25
 """The priority of a processor that runs after planning and before action."""
 
 
 def bound_s(agents: int, budget_ms: float) -> float:
-    """Nobody waits longer, in seconds of the simulation: 0.5 at 100,000 agents and 2 ms."""
-    return 0.25 + 0.25 * (agents / 100_000) * (2.0 / budget_ms)
+    """Nobody waits longer, in seconds of the simulation: 0.5 at 100,000 agents and 2 ms. As long as it takes until one
+    gets a stopgap, and to give everyone one, in the share of the budget that is left for it."""
+    return 0.3 + 0.2 * (agents / 100_000) * (2.0 - TICK_MS) / (budget_ms - TICK_MS)
 
 
 class Watch(esper.Processor):

@@ -239,7 +239,7 @@ def test_a_budget_of_a_microsecond_serves_everyone_in_the_end(simulate: Simulate
     sim.spawn_many("unit", 4_000, mood=np.arange(4_000) % 100)
     for _ in range(2000):
         sim.tick()
-        if not waiting(sim):
+        if not waiting(sim) and stand_in.asked:  # whoever got a stopgap is asked about with its next need
             break
     assert waiting(sim) == 0 and stand_in.asked
 
@@ -256,11 +256,11 @@ def test_ten_thousand_agents_are_all_served_by_a_few_units_a_tick(
     sim.planner.gateway = stand_in
     sim.spawn_many("unit", 10_000, mood=np.arange(10_000) % 100)
     served_at = np.zeros(10_000)
-    for tick in range(1, 800 // units):
+    for tick in range(1, 1400 // units):
         sim.tick()
         assert sim.stats().planning.units <= units
         served_at[(sim.agents.need == 0) & (served_at == 0)] = tick
-    # 100 heuristics, 80 pieces of 128 rows, each perhaps twice, and 32 requests; agents served early come back later.
+    # 100 heuristics, 80 pieces of 128 rows, each perhaps twice, and 32 requests, each picked and asked; agents served early come back later.
     assert (served_at > 0).all() and len(stand_in.asked) == 32
     for request in list(stand_in.asked):
         stand_in.answer(sim, request, "go north 5")

@@ -148,14 +148,14 @@ def test_an_order_to_everybody_keeps_nobody_waiting_and_no_tick_goes_through_the
     longest_wait(sim, 40)
     for agent in agents:
         sim.order(agent, "go north, all of you")
-    assert len(sim.planner.serving.ordered) <= 1024
+    assert len(sim.planner.serving.ordered) <= 256
     assert longest_wait(sim, 40) <= 20
     assert not sim.planner.serving.ordered
 
 
 def test_a_hero_waits_less_than_a_minion_in_the_same_crowd(simulate: Simulate) -> None:
     tiers = (Tier(name="minion"), Tier(name="hero", budget_share=0.5))
-    sim = simulate(world(), settings={"budget_units": 4, "strict": False, "tiers": tiers})
+    sim = simulate(world(), settings={"budget_units": 1000, "strict": False, "tiers": tiers})
     sim.spawn_many("unit", 5_000, mood=np.arange(5_000) % 50)
     heroes = sim.spawn_many("unit", 100, mood=np.arange(100) % 50, tier="hero")
     for turn in (1, 0):  # until all heuristics were called
@@ -163,6 +163,7 @@ def test_a_hero_waits_less_than_a_minion_in_the_same_crowd(simulate: Simulate) -
         sim.tick()
         while sim.agents.need.any():
             sim.tick()
+    sim.pace.budget_units = 4
     sim.agents.alarm[:] = 1
     sim.tick()
     rows = [hero.row for hero in heroes]

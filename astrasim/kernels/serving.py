@@ -154,7 +154,7 @@ def serve(
     for k in range(len(rows)):
         i = rows[k]
         if k + 2 * AHEAD < len(rows):
-            _fetch_agent(agents, np.int64(rows[k + 2 * AHEAD]))
+            _fetch_agent(agents, int(rows[k + 2 * AHEAD]))
         if k + AHEAD < len(rows):
             fetch_entry(entries, agents.scope[rows[k + AHEAD]], agents.key[rows[k + AHEAD]])
         need = np.int64(agents.need[i])
