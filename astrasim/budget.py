@@ -63,7 +63,9 @@ class Budget:
         if units is not None:
             fits = budget_s > 0 and self._owed_units + len(kinds) <= units * _BORROWED
         else:
-            takes_s = sum(self._first_s.get(kind, 0.0) for kind in kinds)
+            again = [kind for at, kind in enumerate(kinds) if kind in kinds[:at]]
+            takes_s = sum(self._first_s.get(kind, 0.0) for kind in set(kinds))
+            takes_s += sum(self._further_s.get(kind, 0.0) for kind in again)
             fits = self._owed_s + takes_s < budget_s * _BORROWED
         if fits:
             self._fresh = False
