@@ -51,10 +51,11 @@ class Asking:
         self._picked: _Picked | None = None
         self._present: int | None = None
         self._examines = True
+        self._made_room = False
 
     def next_kind(self) -> str:
         """Which kind of unit :meth:`run` goes on with."""
-        if self._cache.is_crowded:
+        if self._cache.is_crowded and not self._made_room:
             return "crowd out"
         return "pick" if self._picked is None else "options" if self._picked.options is None else "ask"
 
@@ -65,6 +66,8 @@ class Asking:
         self._present, self._examines = None, not orders_only
         while True:
             kind = self.next_kind()
+            if kind != "options":
+                self._made_room = kind == "crowd out" or (self._made_room and kind == "pick")
             if kind == "crowd out":
                 self._cache.crowd_out(turn.now_ms)
             elif kind == "pick":

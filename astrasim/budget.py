@@ -51,7 +51,9 @@ class Budget:
     def start(self) -> None:
         """A tick begins. What was borrowed of its budget is spent, as if it had begun so much earlier. Half is left
         whatever it came to: all together is late by one unit at most, and a tick that can do nothing helps nobody."""
-        budget_s = self._pace.budget_ms / 1000
+        budget_s, units = self._pace.budget_ms / 1000, self._pace.budget_units
+        if units is not None:
+            self._owed_units = min(self._owed_units, int(units * _BORROWED))
         self._fresh = True
         self._begin(budget_s + max(0.0, self._owed_s - budget_s * _BORROWED))
         self._owed_s, self._owed_units = 0.0, 0
@@ -107,6 +109,10 @@ class Budget:
             self.took_s = self._learn(kind)
             return self.took_s * 1000 / self._pace.budget_ms if self._pace.budget_ms else 0.0
         return 1 / self._pace.budget_units if self._pace.budget_units else 0.0
+
+    def unneeded(self) -> None:
+        """Nobody was there for what :meth:`left` allowed, so the next unit is what the tick begins with."""
+        self._fresh = not self._done
 
     def looked(self) -> None:
         """No unit was done of the kind that :meth:`left` was asked about last, and that, too, took time."""

@@ -117,7 +117,7 @@ class Planner:
                 # The next tick begins where this one ended: however small the budget, all have their turn.
                 self._first_stage = at % len(self._stages)
                 if at == start:
-                    self._after = _LATE if hurried else _ORDERS if obeyed else _NOTHING
+                    self._after = _LATE if hurried else _ORDERS if obeyed else after
                 for later in range(at, start + len(self._stages)):
                     self.waits.put_off[self._stages[later % len(self._stages)][0]] += 1
                 break

@@ -184,6 +184,7 @@ class Serving:
             for line in self._shares:
                 if line.may("serve", budget):
                     self._serve(line, turn, plans, budget)
+                    budget.unneeded()
 
     def run_late(self, turn: Turn, plans: PlanStore, budget: Budget, waited: int) -> bool:
         """Serve those whom the last tick left over; whether there was time for it. In half of what tiers do not use,
@@ -200,6 +201,7 @@ class Serving:
         everyone.next_tick(LATE_SHARE * max(0.0, 1 - sum(line.used for line in self._shares)))
         if everyone.may("serve", budget):
             self._serve(everyone, turn, plans, budget)
+            budget.unneeded()
         everyone.is_urgent = False
         return budget.spent_units > before
 

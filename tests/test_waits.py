@@ -170,6 +170,50 @@ def test_a_hero_waits_less_than_a_minion_in_the_same_crowd(simulate: Simulate) -
     assert not sim.agents.need[rows].any() and (sim.agents.need > 0).sum() > 4_000
 
 
+@pytest.mark.parametrize("budget_ms", [0.001, 0.05])
+def test_a_tier_that_has_a_share_and_nobody_in_need_stops_nobody_else(
+    simulate: Simulate, stand_in: Any, budget_ms: float
+) -> None:
+    sim = simulate(world(), settings={"budget_ms": budget_ms, "strict": False})
+    sim.planner.gateway = stand_in
+    sim.spawn_many("unit", 20)
+    sim.spawn_many("unit", 5, tier="leader")  # and no hero, who would go first
+    for tick in range(1200):
+        sim.agents.alarm[:] = tick // 50 % 2
+        sim.tick()
+        assert sim.agents.waited.max() < 100
+    assert stand_in.asked
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_tiers_that_always_want_their_share_and_those_left_over_leave_turns_for_requests(
+    simulate: Simulate, stand_in: Any, share: float
+) -> None:
+    tiers = (Tier(name="minion"), Tier(name="hero", budget_share=share))
+    sim = simulate(world(), settings={"budget_units": 1, "strict": False, "deadline_s": 600.0, "tiers": tiers})
+    sim.planner.gateway = stand_in
+    sim.spawn_many("unit", 2000, mood=np.arange(2000) % 50)
+    sim.spawn_many("unit", 300, mood=np.arange(300) % 50, tier="hero")
+    for tick in range(900):
+        sim.agents.alarm[:] = tick % 2
+        sim.tick()
+    assert len(stand_in.asked) > 2
+
+
+def test_where_more_want_to_be_asked_about_than_may_wait_some_are_asked_about(
+    simulate: Simulate, stand_in: Any
+) -> None:
+    settings = {"budget_units": 3000, "strict": False, "deadline_s": 600.0, "max_waiting": 16}
+    sim = simulate(world(200), settings=settings)
+    sim.spawn_many("unit", 2000, mood=np.arange(2000) % 200)
+    for tick in range(700):
+        if tick == 20:  # all situations are known
+            sim.planner.gateway, sim.pace.budget_units = stand_in, 1
+        sim.agents.alarm[:] = tick % 2
+        sim.tick()
+    assert len(stand_in.asked) > 2
+
+
 def test_every_kind_of_work_has_its_turn_and_those_that_had_none_in_a_tick_are_counted(
     simulate: Simulate, stand_in: Any
 ) -> None:
