@@ -14,6 +14,8 @@ EXACT = {"nsz", "arcp"}
 """Without "contract": fused, dx*dx + dy*dy and dy*dy + dx*dx are rounded differently, and equals would not be equal."""
 
 INFINITY = np.float32(np.inf)
+LARGEST, EXPONENT = np.int32(0x7FFF_FFFF), np.int32(0x7F80_0000)
+"""Of a float32's bits. All of the exponent are set in what is not finite."""
 
 
 class Cells(NamedTuple):
@@ -43,6 +45,32 @@ def _clamped(position: float, cells: int) -> int:
     return int(min(max(np.floor(position), 0.0), cells - 1.0))
 
 
+@njit(cache=True, inline="always")
+def _rising(bits: np.int32) -> np.int32:
+    """The bits of a float as an integer that rises with it, and back. Floats have no vectorised minimum, for there is
+    no telling where a NaN is."""
+    return bits ^ ((bits >> np.int32(31)) & LARGEST)
+
+
+@njit(cache=True)
+def _extent(x_bits: NDArray[np.int32], y_bits: NDArray[np.int32], count: int) -> tuple[np.float32, ...]:
+    """The lowest and the highest x, and of y, of all rows whose position is finite; zeros if there is none."""
+    low_x = low_y = LARGEST
+    high_x = high_y = -LARGEST
+    for i in range(count):
+        x, y = x_bits[i], y_bits[i]
+        finite = ((x & EXPONENT) != EXPONENT) & ((y & EXPONENT) != EXPONENT)
+        x, y = _rising(x), _rising(y)
+        low_x, high_x = min(low_x, x if finite else LARGEST), max(high_x, x if finite else -LARGEST)
+        low_y, high_y = min(low_y, y if finite else LARGEST), max(high_y, y if finite else -LARGEST)
+    if low_x > high_x:
+        low_x = low_y = high_x = high_y = np.int32(0)
+    return (
+        np.int32(_rising(low_x)).view(np.float32), np.int32(_rising(high_x)).view(np.float32),
+        np.int32(_rising(low_y)).view(np.float32), np.int32(_rising(high_y)).view(np.float32),
+    )  # fmt: skip
+
+
 @njit(cache=True)
 def _bulk(values: NDArray[np.float32], count: int, low: float, high: float) -> tuple[np.float32, np.float32]:
     """Where nearly all of ``values[:count]`` lie, by a sample of them; within ``low`` and ``high``."""
@@ -64,15 +92,7 @@ def lay_cells(f: NDArray[np.float32], count: int, groups: int, cell: float) -> C
     There are at most about four cells a row, however far apart the rows are (fewer where there are many groups, each of
     which has its own): the grid leaves out far outliers, and if that is not enough, its cells grow.
     """
-    low_x = low_y = INFINITY
-    high_x = high_y = -INFINITY
-    for i in range(count):
-        x, y = f[0, i], f[1, i]
-        if abs(x) < INFINITY and abs(y) < INFINITY:
-            low_x, high_x = min(low_x, x), max(high_x, x)
-            low_y, high_y = min(low_y, y), max(high_y, y)
-    if low_x > high_x:
-        low_x = low_y = high_x = high_y = np.float32(0)
+    low_x, high_x, low_y, high_y = _extent(f[0].view(np.int32), f[1].view(np.int32), count)
     width, height = np.float64(high_x) - low_x, np.float64(high_y) - low_y
     cells = (4.0 * count + 1024.0) * min(1.0, 4.0 / groups)
     if (np.floor(width / cell) + 1.0) * (np.floor(height / cell) + 1.0) > cells:
@@ -83,7 +103,7 @@ def lay_cells(f: NDArray[np.float32], count: int, groups: int, cell: float) -> C
     while (np.floor(width / cell) + 1.0) * (np.floor(height / cell) + 1.0) > cells:
         cell *= 1.5
     inverse = 1.0 / cell
-    return Cells(float(low_x), float(low_y), inverse, int(width * inverse) + 1, int(height * inverse) + 1)
+    return Cells(np.float64(low_x), np.float64(low_y), inverse, int(width * inverse) + 1, int(height * inverse) + 1)
 
 
 @njit(cache=True)
