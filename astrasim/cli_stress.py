@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 from rich.markup import escape
 from rich.status import Status
 
+from .figures import write_json
 from .terminal import JsonFile, err, load, new_file, out, tell
 
 
@@ -99,7 +99,7 @@ def stress(
     else:
         report.show(figures, out)
     if json_file is not None:
-        json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_json(json_file, figures)
     if figures.get("failed"):
         raise typer.Exit(1)
     if picture is not None:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from .errors import SettingsError
+from .figures import write_json
 from .frames import PERIOD_MS
 from .terminal import err, load, tell
 from .terminal import out as terminal
@@ -121,7 +122,7 @@ def _own_folder(out: Path) -> None:
 
 def _write(result: dict[str, Any], out: Path) -> None:
     answer = load("perf", "answer")
-    (out / "tune.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(out / "tune.json", result)
     (out / "astrasim.toml").write_text(answer.toml(result), encoding="utf-8")
     load("perf", "frontier").draw(result, out / "frontier.png")
 
@@ -151,7 +152,7 @@ def _check(tuning: Any, out: Path, times: int) -> None:
     _print(f"{answer.headline(result)}: {answer.setting_in(result)}")
     made = tuning.check(result, times, tell)
     result["checks"].append(made)
-    file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(file, result)
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("figure", "interval", "tries", "inside"):
         table.add_column(name, justify="right" if name == "inside" else "left")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import json
 import os
 import platform
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -170,6 +172,15 @@ def measured(sim: Simulation, times: FrameTimes, memory_before: int) -> dict[str
         "bytes_per_agent": round((memory - memory_before) / s.agents) if s.agents else None,
         "machine": machine(),
     }
+
+
+def write_json(file: Path, figures: Any) -> None:
+    """Write figures, as every command that measures does.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 VERSIONS = ("astrasim", "esper", "numba", "numpy", "aiohttp")

@@ -13,7 +13,6 @@ work, which is 0.1 ms. What is done between two looks at the clock is a *piece*;
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -27,7 +26,7 @@ from rich.table import Table
 
 from astrasim import Simulation
 from astrasim.budget import Budget, cpu_clock
-from astrasim.figures import machine
+from astrasim.figures import machine, write_json
 from astrasim.frames import PERIOD_S, run_frames
 from astrasim.membership import inside
 from astrasim.systems import Planning
@@ -252,7 +251,7 @@ def main() -> None:
     figures = measure(rounds, counted, console)
     show(figures, console)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_json(arguments.json, figures)
     if not all(each["kept"] for found in figures["crowds"] for each in found["rows"]):
         sys.exit(1)
 

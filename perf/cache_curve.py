@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 from astrasim import Simulation
-from astrasim.figures import machine
+from astrasim.figures import machine, write_json
 from astrasim.frames import FrameTimes, run_frames
 from astrasim.kernels.columns import NEED_NONE, RUNNING
 from astrasim.kernels.planning import is_legal
@@ -209,7 +209,7 @@ def main() -> None:
                 plot(runs, options.plot)
             if options.json:
                 told = {"machine": machine(), "runs": runs}
-                options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+                write_json(options.json, told)
     show(runs, console)
 
 

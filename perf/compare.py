@@ -8,7 +8,6 @@ how long a tick takes at the same number of agents, and how long from starting P
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
-from astrasim.figures import machine
+from astrasim.figures import machine, write_json
 from astrasim.frames import MIN_FRAMES, PERIOD_MS
 
 from .alternating import FEWEST, Search, alternate, passes, percentile
@@ -267,7 +266,7 @@ def main(
         figures = measure(QUICK if quick else WHOLE, seed, say)
     show(figures, Console(width=None if sys.stdout.isatty() else 120))
     if json_file is not None:
-        json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+        write_json(json_file, figures)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from astrasim import PlanRejected, Settings, Simulation, Situation
+from astrasim.figures import write_json
 from astrasim.gateway import ModelSpec, calibration, weights
 from astrasim.gateway.calibration import Bias, by_action
 from astrasim.gateway.embedded import choose_step
@@ -279,7 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.width = max(console.width, 170)  # in a file, too, a row is a line
     _show(figures, console)
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_json(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ time. CPU times are what the two processes used, user and system, divided by the
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections import Counter
@@ -30,7 +29,7 @@ from rich.table import Table
 
 from astrasim.compiled import compile_domain
 from astrasim.errors import AstraSimError
-from astrasim.figures import machine
+from astrasim.figures import machine, write_json
 from astrasim.gateway import Answer, Gateway, GatewayPolicy, GatewayState, ModelSpec
 from astrasim.vocabulary import Scope, Vocabulary
 
@@ -196,7 +195,7 @@ def main(
     told = figures(*measure(rate, seconds, latency_ms, seed), rate, latency_ms)
     show(told, Console())
     if json_file is not None:
-        json_file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        write_json(json_file, told)
 
 
 if __name__ == "__main__":

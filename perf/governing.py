@@ -16,7 +16,6 @@ when it should have settled.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -34,7 +33,7 @@ from rich.table import Table
 
 from astrasim import FrameTimes, SettingsError, Simulation
 from astrasim.decisions import PaceDecision
-from astrasim.figures import machine
+from astrasim.figures import machine, write_json
 from astrasim.frames import FPS, PERIOD_MS, run_frames
 from astrasim.governor import rungs
 
@@ -250,7 +249,7 @@ def main() -> None:
             "target_fps": settings.target_fps, "cheapest": bounds[0], "as_set": bounds[-1],
             "phases": [phase.figures() for phase in found], "machine": on,
         }  # fmt: skip
-        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_json(options.json, figures)
     if options.plot:
         plot(found, f"arena, {agents:,} agents, model {options.model}; {on['processor']}, {on['cores']} cores, "
              f"Python {on['python']}, numba {on['numba']}, AstraSim {on['astrasim']}", options.plot)  # fmt: skip

@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from astrasim.figures import write_json
 from astrasim.gateway.embedding import Embedder
 from astrasim.gateway.intents import same_intent
 from astrasim.intervals import wilson
@@ -78,7 +79,7 @@ def main() -> None:
             if shared["as it ships"][name] is not (pair["kind"] == "paraphrase"):
                 console.print(f"{pair['kind']}: {name}", markup=False)
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_json(options.json, figures)
 
 
 def _number(given: list[dict[str, str]], kind: str) -> int:

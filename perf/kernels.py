@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from astrasim import Settings, Simulation
-from astrasim.figures import machine
+from astrasim.figures import machine, write_json
 from astrasim.frames import quiet_gc
 from astrasim.kernels.grid import lay_cells, room_to_sort, sort_rows
 from astrasim.kernels.lanes import LANES, nearest_among
@@ -203,10 +203,10 @@ def main(
     show(ns, agents, console)
     if json_file is not None:
         figures = {"agents": agents, "ns": ns, "ratios": ratios(ns), "machine": machine(), "llvm": processor()}
-        json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+        write_json(json_file, figures)
     recorded = json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.exists() else {}
     if record:
-        RECORDED.write_text(json.dumps(recorded | {processor(): ratios(ns)}, indent=1) + "\n", encoding="utf-8")
+        write_json(RECORDED, recorded | {processor(): ratios(ns)})
         console.print(f"recorded for {processor()} in {RECORDED}")
     elif check and processor() not in recorded:
         console.print(f"Nothing is recorded for {processor()}, so nothing was compared; --record does it.")

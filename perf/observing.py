@@ -12,7 +12,6 @@ other programs on the machine do does not count.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import threading
@@ -28,7 +27,7 @@ from rich.console import Console
 
 from astrasim import Dashboard, Simulation, Trace
 from astrasim.budget import cpu_clock
-from astrasim.figures import machine
+from astrasim.figures import machine, write_json
 from astrasim.frames import FPS, PERIOD_MS, Frame, run_frames
 from astrasim.statistics import Window
 from astrasim.warmup import warm_up
@@ -172,7 +171,7 @@ def main() -> None:
         runs.append(measure(agents, options.seconds, options.rate, lambda text: told.print(text, highlight=False)))
         console.print(line(runs[-1]), highlight=False, soft_wrap=True)
     if options.json:
-        options.json.write_text(json.dumps({"runs": runs, "machine": machine()}, indent=1) + "\n", encoding="utf-8")
+        write_json(options.json, {"runs": runs, "machine": machine()})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ the other, and a price is the median of the differences, so that it hardly matte
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import time
@@ -23,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from astrasim import Agent, Domain, Settings, Simulation, Situation, Spot, Status
-from astrasim.figures import machine
+from astrasim.figures import machine, write_json
 from astrasim.frames import quiet_gc
 
 FEW, MANY = 20, 20_000
@@ -288,7 +287,7 @@ def main() -> None:
     found = figures(arguments.rounds)
     show(found, Console())
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_json(arguments.json, found)
 
 
 if __name__ == "__main__":

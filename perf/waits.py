@@ -14,7 +14,6 @@ clock on the wall, by which frames may be late, stands beside it.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -28,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from astrasim import Agent, Simulation
-from astrasim.figures import machine
+from astrasim.figures import machine, write_json
 from astrasim.frames import FPS, run_frames
 from astrasim.membership import inside
 from astrasim.warmup import warm_up
@@ -229,7 +228,7 @@ def main() -> None:
     figures = measure(arguments.agents, arguments.quick, console)
     show(figures, console)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_json(arguments.json, figures)
     if not all(row["held"] for row in figures["rows"]):
         sys.exit(1)
 

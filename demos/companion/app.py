@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -23,7 +22,7 @@ os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # sharp, not
 import pygame
 
 from astrasim import FrameTimes, Settings, SettingsError, run_frames
-from astrasim.figures import memory_bytes
+from astrasim.figures import memory_bytes, write_json
 from astrasim.model_choice import choose_model
 from astrasim.pace import Pace
 from astrasim.warmup import warm_up
@@ -149,7 +148,7 @@ def run_demo(options: Options, settings: Settings | None = None) -> Outcome:
                 if options.screenshot is not None:
                     pygame.image.save(view.screen, options.screenshot)
                 if options.json_file is not None:
-                    options.json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+                    write_json(options.json_file, figures)
         return Outcome(times, figures, game, str(view.search) if view.searching else "")
     finally:
         pygame.quit()

@@ -1,13 +1,16 @@
-"""What the edges cost: all on one point, and agents that come and go in every tick (run with --benchmark-only)."""
+"""What the edges cost: all on one point, two far from all others, and agents that come and go in every tick (run with
+--benchmark-only)."""
 
 from __future__ import annotations
 
+import timeit
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import pytest
 
-from astrasim import Settings, Simulation
+from astrasim import Domain, Settings, Simulation
 from astrasim.frames import PERIOD_MS, quiet_gc, run_frames
 from astrasim.perf.workloads import WORKLOADS
 
@@ -27,6 +30,26 @@ def test_a_tick_of_a_crowd_on_one_point(benchmark: Any, build: Build, agents: in
     with quiet_gc():
         benchmark.pedantic(sim.tick, setup=gather, rounds=8, warmup_rounds=2)
     assert benchmark.stats["median"] * 1000 <= limit_ms
+    sim.close()
+
+
+@pytest.mark.parametrize("stray", [(1e7, 1e7), (-1e28, 0.0), (0.0, 3e29)])
+def test_a_tick_with_two_far_from_all_others(benchmark: Any, stray: tuple[float, float]) -> None:
+    """Cells stay as small as the crowd needs them, however large the world becomes."""
+    flock = Domain("flock", ["sheep", "wolf"])
+    flock.percept("threat", nearest="wolf", seen_by="sheep", radius=10)
+    flock.percept("victim", weakest="sheep", seen_by="wolf", radius=10)
+    sim = Simulation(flock, Settings(model="none", capacity=21_000))
+    side = 12 * 20_000**0.5
+    sim.spawn_many("sheep", 20_000, x=sim.rng.uniform(0, side, 20_000), y=sim.rng.uniform(0, side, 20_000))
+    with quiet_gc():
+        sim.tick()
+        before_s = timeit.repeat(sim.tick, number=1, repeat=8)
+        for kind in ("sheep", "wolf"):
+            sim.spawn(kind, *stray)
+        benchmark.pedantic(sim.tick, rounds=8, warmup_rounds=2)
+    benchmark.extra_info["ms without"] = f"{median(before_s) * 1000:.2f}"
+    assert benchmark.stats["median"] <= 8 * median(before_s)
     sim.close()
 
 
