@@ -55,8 +55,9 @@ def tune(
 ) -> None:
     """Sweep budget, interval, requests and agents; recommend an astrasim.toml and say what to expect of it.
 
-    What is given is fixed, the rest is swept. It takes about seven minutes, says how long it still takes, and goes on
-    where it was when it is broken off and started again.
+    What is given is fixed, the rest is swept. It takes less than ten minutes with the stub (longer with a model that
+    takes seconds, or --find-agents), says beforehand and meanwhile how long, and goes on where it was when it is broken
+    off and started again.
     """
     tuning = load("perf", "tuning")
     for module in ("answer", "frontier"):

@@ -14,7 +14,8 @@ from .membership import inside
 from .settings import Settings
 from .tiers import TIERS
 
-NOTICE_AFTER_S = 1.0
+NOTICE_AFTER_S = 2.0
+"""Loading compiled ones takes 0.5 s, and 1.2 on busy cores: a sweep of forty processes must not say so forty times."""
 WORLD = "astrasim warm-up"
 
 

@@ -69,10 +69,10 @@ def meaning(result: Figures) -> str:
     asked = asked_in(result)
     wide = [_WORDS[name][0] for name, each in result["predicted"].items() if (each["width"] or 0) > WIDE]
     return (
-        f"The next run of {2 * asked.frames} frames, begun with nothing remembered, lies in each interval in four of "
-        f"five tries or more (Student's, {LEVEL:.0%}, from {len(confirmed(result))} runs of this setting and from how "
-        "the sweep's centre differed from itself; missed frames: the most in those runs). On this machine, at times "
-        "as quiet."
+        f"The next run of {asked.confirm_frames} frames, begun with nothing remembered, lies in each interval in four "
+        f"of five tries or more (Student's, {LEVEL:.0%}, from {len(confirmed(result))} runs of this setting and from "
+        "how the sweep's centre differed from itself; missed frames: the most in those runs). On this machine, at "
+        "times as quiet."
         + (f" Wider than ±{WIDE:.0%}, because its runs differ so much: {', '.join(wide)}." if wide else "")
     )
 

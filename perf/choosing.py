@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .design import WHOLE, Setting, Space
-from .surface import PREDICTED, WAIT, Figures, Interval, Surface, missed, repeated
+from .surface import PREDICTED, WAIT, Figures, Interval, Surface, repeated, up_to_the_most
 
 AS_GOOD = 0.95
 """A setting with so large a share of the best one's model-driven agents is as good, if it costs less."""
@@ -94,7 +94,7 @@ def expect(confirmed: Sequence[Made], centre: Sequence[Made]) -> dict[str, Inter
         others = [value for run in centre if (value := figure.read(run.figures)) is not None]
         if len(values) == len(confirmed):
             found[name] = repeated(values, [others], figure.is_share, figure.least)
-    return found | {"missed": missed([run.figures["missed"] for run in confirmed])}
+    return found | {"missed": up_to_the_most([run.figures["missed"] for run in confirmed])}
 
 
 def effects(space: Space, chosen: Setting, surfaces: dict[str, Surface]) -> dict[str, list[dict[str, Any]]]:

@@ -50,7 +50,7 @@ def draw(result: Figures, file: Path) -> None:
         sizes = "" if agents[0] == agents[1] else f"; the larger, the more agents ({agents[0]:,} to {agents[1]:,})"
         caption = (
             f"A dot: a run of {asked_in(result).frames} frames{sizes}. Line: no run is better in both. Cross: what is "
-            "recommended, with its intervals, of runs twice as long (by then more plans are known)."
+            "recommended, with its intervals, of longer runs (in which more plans are known)."
         )
         figure.supxlabel(
             f"{_wrapped(caption, 160)}\n{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, "

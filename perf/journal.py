@@ -1,7 +1,8 @@
 """What was measured so far, in a file: a run that was broken off goes on where it was.
 
-The runs of a sweep follow from the question and from the figures of the runs before. So the file holds the question and
-then each run with its figures, a line each, and going on means to do the same again, with the figures that are there.
+The runs of a sweep follow from the question, from the figures of the runs before, and from how long those took. So the
+file holds the question and then each run with both, a line each, and going on means to do the same again, with what is
+there.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from astrasim import SettingsError
@@ -53,6 +55,8 @@ class Journal:
         self.found = len(self._kept)
         """Runs that were there already."""
         self.taken = 0
+        self.took_s = 0.0
+        """All runs that were taken, with the starts and ends of their processes."""
 
     @property
     def next_is_kept(self) -> bool:
@@ -70,15 +74,17 @@ class Journal:
             kept = self._kept[self.taken]
             if kept["run"] != told:
                 raise SettingsError(f"{self._file}: run {self.taken + 1} is not the one that follows; start --fresh")
-            figures: Figures | None = kept["figures"]
         else:
-            figures = self._measure(run)
+            begun_s = monotonic()
+            kept = {"run": told, "figures": self._measure(run), "took_s": round(monotonic() - begun_s, 1)}
             try:
                 with open(self._file, "a", encoding="utf-8") as file:
-                    file.write(json.dumps({"run": told, "figures": figures}) + "\n")
+                    file.write(json.dumps(kept) + "\n")
             except OSError as error:
                 raise SettingsError(f"{self._file}: {error.strerror or error}") from None
         self.taken += 1
+        self.took_s += kept.get("took_s", 0.0)
+        figures: Figures | None = kept["figures"]
         return figures
 
 

@@ -4,6 +4,10 @@ A surface is a quadratic in the logarithms of the factors (with interactions), f
 of a figure (of a share: its logit). Intervals are Student's, for one further run: a surface's holds the noise, how far
 the surface is from the truth, and the uncertainty of the fit; one of repeated runs needs no surface.
 
+That of repeated runs reaches as far up as down in the figure, not in its logarithm: of all that hold so many further
+runs, it is the narrowest that can be told as "so much, give or take a quarter". With as many runs above as below, it
+would be a sixth wider; of runs made up with bursts, with drift or with heavy tails, both held the same share.
+
 Source: Myers, Montgomery, Anderson-Cook, "Response Surface Methodology"; Hahn and Meeker, "Statistical Intervals".
 """
 
@@ -16,7 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.optimize import brentq
+from scipy.special import stdtr, stdtrit
 
 from astrasim.frames import PERIOD_S
 
@@ -31,21 +36,24 @@ LEAST, LEAST_OF_TIMES = 0.15, 0.25
 """No interval reaches less far: some runs one after the other do not show what the next hour brings, and the speed of a
 shared machine changes by half and more."""
 _LEAST_SHARE, _LEAST_VALUE = 1e-4, 1e-6
+_FURTHEST = 1e6
 
 Figures = dict[str, Any]
 
 
 class Interval(NamedTuple):
-    """``value`` is what to expect; the next run lies between ``low`` and ``high``, ends included."""
+    """``value`` is what to expect; the next run lies between ``low`` and ``high``, ends included. ``is_most``: ``high``
+    is the most that was seen."""
 
     value: float
     low: float
     high: float
+    is_most: bool = False
 
     @property
     def width(self) -> float | None:
-        """How far the ends are from the value, as a share of it; None of 0, or of a count near it."""
-        return None if not self.value or not self.low else max(self.high / self.value - 1, 1 - self.low / self.value)
+        """How far the ends are from the value, as a share of it; None where ``high`` is the most that was seen."""
+        return None if self.is_most else max(self.high / self.value - 1, 1 - self.low / self.value)
 
     def holds(self, value: float) -> bool:
         return self.low <= value <= self.high
@@ -81,7 +89,7 @@ PREDICTED: dict[str, Figure] = {
     "plan_age_s": Figure("age of those plans", "{:.2f} s", lambda f: f["plans"]["age_s"]),
     "answers_per_second": Figure("answers a second", "{:.1f}", lambda f: f["requests"]["answered"] / f["seconds"]),
 }
-"""The figures that a recommendation gives an interval for; missed frames are counted, see :func:`missed`."""
+"""The figures that a recommendation gives an interval for; missed frames are counted, see :func:`up_to_the_most`."""
 WAIT = Figure("wait for the next plan", "{:.2f} s", lambda f: _waited_s(f["plans"]["wait_s"]))
 
 
@@ -126,19 +134,36 @@ def repeated(
         others: runs of other settings, each repeated; how they differ among themselves counts as well, which is how the
             machine's drift over the whole sweep gets into an interval from a few runs on end.
     """
+    if not min(values):
+        return up_to_the_most(values)
     groups = [forward(np.array(group, np.float64), is_share) for group in (values, *others) if len(group)]
     y = groups[0]
     freedom = sum(len(group) - 1 for group in groups)
     sd = math.sqrt(sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / freedom)
-    reach = _student(freedom, LEVEL) * sd * math.sqrt(1 + 1 / len(y))
-    value, low, high = backward(y.mean() + reach * np.array([0, -1, 1]), is_share).tolist()
-    most = max(high, value * (1 + least))
-    return Interval(value, min(low, value * (1 - least)), min(most, 1.0) if is_share else most)
+    sd *= math.sqrt(1 + 1 / len(y))
+    value = float(backward(y.mean(), is_share))
+
+    def ends(reach: float) -> tuple[float, float]:
+        high = value * (1 + reach)
+        return max(0.0, value * (1 - reach)), min(high, 1.0) if is_share else high
+
+    def missing(reach: float) -> float:
+        """The share of further runs that an interval with this reach would need besides."""
+        low, high = ends(reach)
+        places = (forward(np.array([low, high]), is_share) - y.mean()) / max(sd, _LEAST_VALUE)
+        below, above = stdtr(freedom, places)
+        return LEVEL - float((above if high < 1 or not is_share else 1.0) - (below if low > 0 else 0.0))
+
+    if missing(_FURTHEST) > 0:
+        return up_to_the_most(values)
+    reach = least if missing(least) <= 0 else float(brentq(missing, least, _FURTHEST))
+    return Interval(value, *ends(reach))
 
 
-def missed(counts: Sequence[int]) -> Interval:
-    """Missed frames of the next run: no more than the most so far, in n of n + 1 tries whatever they depend on."""
-    return Interval(float(np.median(counts)), 0.0, float(max(counts)))
+def up_to_the_most(values: Sequence[float]) -> Interval:
+    """Of a figure that may well be 0: the next run has no more than the most so far, in n of n + 1 tries whatever it
+    depends on."""
+    return Interval(float(np.median(values)), 0.0, float(max(values)), is_most=True)
 
 
 def _student(freedom: int, level: float) -> float:

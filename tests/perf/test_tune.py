@@ -20,12 +20,12 @@ from typer.testing import CliRunner
 from astrasim import Settings, SettingsError
 from astrasim.cli import app
 from astrasim.figures import machine
-from astrasim.perf import tuning
+from astrasim.perf import journal, making, tuning
 from astrasim.perf.choosing import choose
 from astrasim.perf.design import CENTRES, Setting, Space, central_composite
 from astrasim.perf.question import Question
 from astrasim.perf.stress import Run
-from astrasim.perf.surface import LEVEL, Interval, Surface, missed, repeated
+from astrasim.perf.surface import LEVEL, Surface, repeated, up_to_the_most
 from astrasim.perf.tuning import check, tune
 
 SPACE = Space(agents=(1000, 16_000), every=(1, 8), budget_ms=(0.25, 4), rate=(5, 100))
@@ -149,11 +149,26 @@ def test_as_many_further_runs_lie_in_the_interval_of_repeated_ones() -> None:
     assert LEVEL - 0.025 < inside / 2000 < LEVEL + 0.025
 
 
+@given(st.lists(st.floats(0, 1e4), min_size=2, max_size=8), st.lists(st.floats(0, 1e4), max_size=4), st.booleans())
+def test_an_interval_reaches_as_far_up_as_down_and_holds_what_is_expected(
+    values: list[float], others: list[float], is_share: bool
+) -> None:
+    if is_share:
+        values, others = ([value / 1e4 for value in each] for each in (values, others))
+    told = repeated(values, [others], is_share)
+    assert told.low <= told.value <= told.high <= (1 if is_share else math.inf)
+    if told.is_most:
+        assert told.holds(max(values)) and told.low == 0
+    elif told.low > 0 and not (is_share and told.high == 1):
+        assert told.high - told.value == pytest.approx(told.value - told.low)
+        assert told.width is not None and told.width > 0.149
+
+
 def test_no_interval_pretends_to_know_what_the_next_hour_brings() -> None:
-    assert repeated([2.0, 2.0, 2.0], [], least=0.1) == pytest.approx((2.0, 1.8, 2.2))
+    assert repeated([2.0, 2.0, 2.0], [], least=0.1) == pytest.approx((2.0, 1.8, 2.2, False))
     assert repeated([0.99, 0.99], [], is_share=True).high == 1.0
-    assert missed([0, 3, 1]) == (1.0, 0.0, 3.0)
-    assert Interval(0.0, 0.0, 2.0).width is None
+    assert up_to_the_most([0, 3, 1]) == (1.0, 0.0, 3.0, True)
+    assert up_to_the_most([0, 3, 1]).width is None
 
 
 def test_the_setting_chosen_has_the_most_agents_on_model_plans_for_the_least(tmp_path: Path) -> None:
@@ -228,8 +243,89 @@ def test_a_run_whose_process_dies_costs_one_run(tmp_path: Path) -> None:
 
 def test_a_model_that_answers_nothing_is_told_after_the_first_run(tmp_path: Path) -> None:
     nothing = {"answered": 0, "failed": 7, "sent": 7, "reasons": {"unreachable": 7}}
+    heuristics = {"llm": 0.0, "cache": 0.0, "heuristic": 1.0}
     with pytest.raises(SettingsError, match=r"answered nothing in the first run \(unreachable\)"):
-        tune(Question(agents=(5, 9)), tmp_path, measured=lambda run: made_up()(run) | {"requests": nothing})
+        tune(Question(agents=(5, 9)), tmp_path,
+             measured=lambda run: made_up()(run) | {"requests": nothing, "agent_ticks": heuristics})  # fmt: skip
+
+
+def test_a_small_game_that_has_asked_all_it_can_before_a_run_is_tuned_like_any_other(tmp_path: Path) -> None:
+    silent = {"answered": 0, "failed": 0, "sent": 0, "reasons": {}}
+    question = Question(agents=(5, 5), every=(1, 1), rate=(5, 5))
+    result = tune(question, tmp_path, measured=lambda run: made_up()(run) | {"requests": silent})
+    assert result["keeps"] and result["predicted"]["answers_per_second"]["value"] == pytest.approx(0, abs=1e-5)
+
+
+class AModel:
+    """A made-up machine whose model answers in 2 to 3 s once it has calibrated itself for two roles, a run each."""
+
+    def __init__(self, ever: bool = True) -> None:
+        self.made: list[Run] = []
+        self._ever = ever
+
+    def __call__(self, run: Run) -> dict[str, Any]:
+        self.made.append(run)
+        figures = made_up()(run) | {"latency_ms": {"p50": 2000.0, "p95": 3000.0}}
+        if len(self.made) < 3 or not self._ever:
+            figures["requests"] = {"answered": 1, "failed": 9, "sent": 10, "reasons": {"calibrating": 9}}
+        return figures
+
+
+def test_a_real_model_is_asked_until_it_is_calibrated_and_runs_wait_for_its_first_answers(tmp_path: Path) -> None:
+    model, told = AModel(), list[str]()
+    result = tune(Question(model="embedded", agents=(50, 50), rate=(1, 20)), tmp_path, told.append, measured=model)
+    assert [run["stage"] for run in result["runs"]][:4] == ["ask", "ask", "ask", "sweep"]
+    assert model.made[2].warm_up == 0 and all(run.warm_up >= 2 * 3 * 60 for run in model.made[3:])
+    assert "it answered in 2.0 s, or 3.0 s (p50, p95)" in told
+    tries = check(result, 1, measured=model)
+    assert tries["runs"] and model.made[-1].warm_up == model.made[4].warm_up  # what is tried is what was confirmed
+
+
+def test_a_model_that_does_not_get_ready_in_time_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "_CALIBRATED_S", -1)
+    with pytest.raises(SettingsError, match=r"not calibrated itself within .* goes on there with --fresh"):
+        tune(Question(model="embedded", agents=(50, 50)), tmp_path, measured=AModel(ever=False))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds, as runs take them."""
+    now_s = [0.0]
+    monkeypatch.setattr(journal, "monotonic", lambda: now_s[0])
+    return now_s
+
+
+def lasting(start_s: float, clock: list[float]) -> Callable[[Run], dict[str, Any]]:
+    """A machine on which a run takes so long besides its frames."""
+    whole = made_up()
+
+    def measured(run: Run) -> dict[str, Any]:
+        clock[0] += start_s + (run.warm_up + run.frames) / 60
+        return whole(run)
+
+    return measured
+
+
+@pytest.mark.parametrize(("start_s", "times"), [(1.5, 8), (2.8, 7), (4.2, 5)])
+def test_all_four_factors_take_less_than_ten_minutes_and_what_is_left_of_them_goes_to_what_is_recommended(
+    tmp_path: Path, clock: list[float], start_s: float, times: int
+) -> None:
+    told: list[str] = []
+    result = tune(Question(), tmp_path, told.append, measured=lasting(start_s, clock))
+    confirmed = [run for run in result["runs"] if run["stage"] == "confirm"]
+    assert clock[0] < 600 and len(confirmed) == times
+    (foreseen,) = (line for line in told if "28 runs of the sweep" in line)
+    assert int(foreseen.removesuffix(" min").rpartition(" ")[2]) in (9, 10)
+    again = tune(Question(), tmp_path, measured=lambda run: pytest.fail("nothing is left to run"))
+    assert again == result
+
+
+def test_a_machine_too_slow_for_ten_minutes_makes_the_fewest_runs_that_do(tmp_path: Path, clock: list[float]) -> None:
+    left_s: list[float] = []
+    result = tune(Question(agents=(100, 5000)), tmp_path, progress=lambda what, done, left: left_s.append(done + left),
+                  measured=lasting(9.0, clock))  # fmt: skip
+    assert sum(run["stage"] == "confirm" for run in result["runs"]) == making.CONFIRMED
+    assert clock[0] > 600 and left_s[-3] == pytest.approx(clock[0], rel=0.05)  # it learns how slow the machine is
 
 
 class Stopped(Exception):
