@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from astrasim import Settings
-
 from .choosing import LONGEST_WAIT_S
 from .design import Setting
 from .question import asked_in
@@ -95,7 +93,7 @@ def reasons(result: Figures) -> list[str]:
 def _limit(result: Figures, at: Setting) -> str:
     per_second = result["predicted"]["answers_per_second"]["value"]
     latency_s = max(run["latency_ms"]["p50"] for run in confirmed(result)) / 1000
-    in_flight = Settings().max_in_flight
+    in_flight = confirmed(result)[0]["settings"]["max_in_flight"]
     most = in_flight / latency_s if latency_s else at.rate
     if per_second >= 0.9 * at.rate:
         return (
@@ -105,7 +103,7 @@ def _limit(result: Figures, at: Setting) -> str:
     if per_second >= 0.8 * most:
         return (
             f"{per_second:.1f} answers a second came, of {at.rate:g} that might be asked for: with answers after "
-            f"{latency_s:.2g} s, max_in_flight={in_flight} limits them to {most:.1f}."
+            f"{latency_s:.2g} s, and {in_flight} requests in flight at a time, there are at most {most:.1f}."
         )
     return (
         f"{per_second:.1f} answers a second came, of {at.rate:g} that might be asked for: the rest was not needed any "

@@ -193,6 +193,7 @@ def wait_for_gateway(sim: Simulation, progress: Callable[[str], None]) -> None:
 
 
 def _figures(run: Run, sim: Simulation, times: FrameTimes, memory_before: int) -> dict[str, Any]:
+    gateway = sim.planner.gateway
     return measured(sim, times, memory_before) | {
         "draw": run.draw,
         "model": run.model,
@@ -203,6 +204,7 @@ def _figures(run: Run, sim: Simulation, times: FrameTimes, memory_before: int) -
             "size": None if run.draw == "none" else list(SIZE),
             "warm_up_frames": run.warm_up,
             "deadline_s": sim.settings.deadline_s,
+            "max_in_flight": gateway.max_in_flight if isinstance(gateway, Gateway) else None,
             "period_ms": round(PERIOD_MS, 2),
         },
     }

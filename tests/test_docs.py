@@ -6,7 +6,21 @@ import re
 from pathlib import Path
 from typing import Any
 
+from astrasim import Settings, Simulation
+from astrasim.demos.meadow import meadow
+
 DOCS = Path(__file__).parent.parent / "docs"
+
+
+def test_a_factory_as_in_the_guide_to_the_budget_makes_the_game_of_forty_lines() -> None:
+    found = re.search(r"<!-- factory -->\n```python\n(.*?)```", (DOCS / "budget.md").read_text("utf-8"), re.DOTALL)
+    assert found
+    names: dict[str, Any] = {"Simulation": Simulation, "meadow": meadow}
+    exec(found.group(1), names)
+    for agents in (1, 30):
+        with names["factory"](agents, Settings(model="none")) as sim:
+            sim.tick()
+            assert sim.agents.count == agents
 
 
 def test_the_game_with_tiers_in_the_guide_to_the_budget_runs() -> None:

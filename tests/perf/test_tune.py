@@ -52,7 +52,7 @@ def made_up(noise: float = 0.05, full_at: float = 20_000) -> Callable[[Run], dic
             "requests": {"answered": noisy(asked) * run.frames / 60, "failed": 0, "sent": 1000, "reasons": {}},
             "seconds": run.frames / 60, "gateway": "made up",
             "latency_ms": {"p50": sum(run.latency_ms) / 2},
-            "rss_mb": 200.0, "machine": machine(),
+            "rss_mb": 200.0, "machine": machine(), "settings": {"max_in_flight": 32},
         }  # fmt: skip
 
     return measured
