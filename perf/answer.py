@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .choosing import LONGEST_WAIT_S
-from .design import Setting
+from .design import Setting, requests
 from .question import asked_in
 from .surface import LEVEL, PREDICTED, WIDE, Figures, backward, forward
 
@@ -40,8 +40,9 @@ def confirmed(result: Figures) -> list[Figures]:
 def headline(result: Figures) -> str:
     """The answer in a sentence."""
     at, asked = Setting(**result["recommended"]), asked_in(result)
-    model = {"stub": f"a model that answers in {_seconds(asked.latency_ms)}", "none": "no model"}.get(
-        asked.model, f"the model {asked.model}"
+    answers = f"answers in {_seconds(asked.latency_ms)}"
+    model = {"stub": f"a model that {answers}", "none": "no model"}.get(
+        asked.model, f"the model {asked.model}, which {answers}"
     )
     many = f"{at.agents:,} agents and {model}"
     if result["find"] is not None:
@@ -120,16 +121,15 @@ def _effect(result: Figures, name: str, chosen: float) -> str:
     return f"{words[0].upper()}{words[1:]}: {'; '.join(others)}."
 
 
-def _changes(result: Figures, own: dict[str, float], other: dict[str, float]) -> str:
+def _changes(result: Figures, own: Figures, other: Figures) -> str:
     changes = []
     for figure in ("model_share", "frame_p99_ms"):
-        if figure not in own or figure not in result["predicted"] or not result["predicted"][figure]["value"]:
+        if figure not in other["stands_out"] or not result["predicted"].get(figure, {}).get("value"):
             continue
         is_share, (words, form) = PREDICTED[figure].is_share, _WORDS[figure]
         values = np.array([result["predicted"][figure]["value"], own[figure], other[figure]])
         before, now, then = forward(values, is_share)
-        if abs(then - now) > result["surfaces"][figure]["sd"]:
-            changes.append(f"{words} {form.format(float(backward(before + then - now, is_share)))}")
+        changes.append(f"{words} {form.format(float(backward(before + then - now, is_share)))}")
     if other.get("wait_s", 0) > max(2 * own.get("wait_s", 0), LONGEST_WAIT_S):
         wait_s = other["wait_s"]
         # What is more than a run lasts was never seen: the surface only goes on as it went.
@@ -145,13 +145,13 @@ def _tick(k: float) -> str:
 _FACTORS: dict[str, Callable[[float], str]] = {
     "budget_ms": lambda budget: f"{budget:g} ms of planning a tick",
     "every": lambda k: f"a look around in {_tick(k)}",
-    "rate": lambda rate: f"{rate:g} requests a second",
+    "rate": lambda rate: f"{requests(rate)} a second",
     "agents": lambda n: f"{n:,.0f} agents",
 }
 
 
 def _seconds(latency_ms: tuple[float, float]) -> str:
-    low, high = (f"{each / 1000:g}" for each in latency_ms)
+    low, high = (f"{each / 1000:.2g}" for each in latency_ms)
     return f"{low} s" if low == high else f"{low} to {high} s"
 
 

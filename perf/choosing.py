@@ -98,7 +98,8 @@ def expect(confirmed: Sequence[Made], centre: Sequence[Made]) -> dict[str, Inter
 
 
 def effects(space: Space, chosen: Setting, surfaces: dict[str, Surface]) -> dict[str, list[dict[str, Any]]]:
-    """For each factor that was varied: what the surfaces expect at its least, at what was chosen, and at its most."""
+    """For each factor that was varied: what the surfaces expect at its least, at what was chosen, and at its most; and
+    in which figures that stands out of the noise (``stands_out``)."""
     found = {}
     for name in space.varied:
         low, high = space.range(name)
@@ -106,8 +107,10 @@ def effects(space: Space, chosen: Setting, surfaces: dict[str, Surface]) -> dict
         settings = [Setting(**chosen._asdict() | {name: int(value) if name in WHOLE else value}) for value in values]
         expected = {figure: surface.at(settings)[0].tolist() for figure, surface in surfaces.items()}
         found[name] = [
-            {"value": value, **{figure: each[q] for figure, each in expected.items()}} for q, value in enumerate(values)
-        ]
+            {"value": value, **{figure: each[q] for figure, each in expected.items()},
+             "stands_out": [figure for figure, surface in surfaces.items() if surface.differ(settings[q], chosen)]}
+            for q, value in enumerate(values)
+        ]  # fmt: skip
     return found
 
 

@@ -38,7 +38,11 @@ class Setting(NamedTuple):
     rate: float
 
     def __str__(self) -> str:
-        return f"{self.agents:,} agents, every {self.every}, {self.budget_ms:g} ms, {self.rate:g} requests a second"
+        return f"{self.agents:,} agents, every {self.every}, {self.budget_ms:g} ms, {requests(self.rate)} a second"
+
+
+def requests(count: float) -> str:
+    return f"{count:g} request{'' if count == 1 else 's'}"
 
 
 WHOLE = ("agents", "every")

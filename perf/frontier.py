@@ -42,12 +42,14 @@ def draw(result: Figures, file: Path) -> None:
         _frontier(axes[0, 0], result, swept)
         _label(axes, asked_in(result).frame_ms)
         if dots is not None and result["recommended"]["rate"]:
-            bar = figure.colorbar(dots, ax=axes, shrink=0.6, label="requests a second, at most")
+            rates = sorted({run["setting"]["rate"] for run in swept})
+            bar = figure.colorbar(dots, ax=axes, shrink=0.6, label="requests a second, at most", ticks=rates)
             bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             bar.ax.yaxis.set_minor_formatter(NullFormatter())
-        machine, agents = result["question"]["machine"], result["agents"]
+        machine = result["question"]["machine"]
         figure.suptitle(_wrapped(headline(result), 120) + f"\n{setting_in(result)}", fontsize=11)
-        sizes = "" if agents[0] == agents[1] else f"; the larger, the more agents ({agents[0]:,} to {agents[1]:,})"
+        low, high = (f"{each:,.0f}" for each in result["agents"])
+        sizes = "" if low == high else f"; the larger, the more agents ({low} to {high})"
         caption = (
             f"A dot: a run of {asked_in(result).frames} frames{sizes}. Line: no run is better in both. Cross: what is "
             "recommended, with its intervals, of longer runs (in which more plans are known)."

@@ -118,7 +118,7 @@ class Runs:
         _look_for_answers(made.figures)
         latency = made.figures["latency_ms"]
         self._question = replace(asked, latency_ms=(latency["p50"], latency["p95"]))
-        self._told(f"it answered in {latency['p50'] / 1000:.1f} s, or {latency['p95'] / 1000:.1f} s (p50, p95)")
+        self._told("the model answered in {p50:.0f} ms (p50), {p95:.0f} ms (p95)".format(**latency))
         return self._question
 
     def foresee(self, swept: int) -> str:

@@ -125,6 +125,13 @@ class Surface:
         return tuple(backward(each, self._is_share) for each in (y, y - reach, y + reach))
 
 
+    def differ(self, one: Setting, other: Setting) -> bool:
+        """Whether the surface knows that two settings differ, as surely as intervals are."""
+        a, b = self._terms(self._space.places([one, other]))
+        noise = self.sd * math.sqrt(max(0.0, float((a - b) @ self._inverse @ (a - b))))
+        return bool(abs(float((a - b) @ self._weights)) > _student(self.freedom, LEVEL) * noise)
+
+
 def repeated(
     values: Sequence[float], others: Sequence[Sequence[float]], is_share: bool = False, least: float = LEAST
 ) -> Interval:
@@ -136,7 +143,8 @@ def repeated(
     """
     if not min(values):
         return up_to_the_most(values)
-    groups = [forward(np.array(group, np.float64), is_share) for group in (values, *others) if len(group)]
+    # What is 0 has no logarithm, and says nothing of how figures differ where they are more.
+    groups = [forward(np.array(group, np.float64), is_share) for group in (values, *others) if group and min(group)]
     y = groups[0]
     freedom = sum(len(group) - 1 for group in groups)
     sd = math.sqrt(sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / freedom)
