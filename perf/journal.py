@@ -63,6 +63,10 @@ class Journal:
         """Whether the next run was made earlier."""
         return self.taken < self.found
 
+    def forget(self) -> None:
+        """Keep none of these runs. Nothing more is measured with this journal."""
+        self._file.unlink(missing_ok=True)
+
     def measured(self, run: Run) -> Figures | None:
         """The figures of the next run; None if its process died.
 

@@ -85,7 +85,7 @@ class Runs:
             self.died.append(at)
             return None
         if not self.made and self._question.model == "stub":
-            _look_for_answers(figures)
+            self._look_for_answers(figures)
         self.made.append(Made(number, stage, at, figures))
         return self.made[-1]
 
@@ -111,15 +111,25 @@ class Runs:
                 break
             self._told("the model was still calibrating itself for a role of this game: it is asked again")
             if self.journal.took_s > _CALIBRATED_S:
+                self.journal.forget()
                 raise SettingsError(
-                    f"the model has not calibrated itself within {_CALIBRATED_S} s; what it has done is kept, so it "
-                    "goes on there with --fresh"
+                    f"the model has not calibrated itself within {_CALIBRATED_S} s; what it has done is kept, and with "
+                    "the same command it goes on there"
                 )
-        _look_for_answers(made.figures)
+        self._look_for_answers(made.figures)
         latency = made.figures["latency_ms"]
         self._question = replace(asked, latency_ms=(latency["p50"], latency["p95"]))
         self._told("the model answered in {p50:.0f} ms (p50), {p95:.0f} ms (p95)".format(**latency))
         return self._question
+
+    def _look_for_answers(self, figures: Figures) -> None:
+        """Of the first run. One without answers is not kept: the same command asks again, when there is a model."""
+        requests = figures["requests"]
+        # A small game may have asked about all its situations before the frames that count.
+        if not requests["answered"] and not read(figures)["model_share"]:
+            self.journal.forget()
+            why = ", ".join(requests["reasons"]) or figures["gateway"]
+            raise SettingsError(f"the model answered nothing in the first run ({why}); `astrasim doctor` may say more")
 
     def foresee(self, swept: int) -> str:
         """What a sweep of so many runs takes, and all that comes with it."""
@@ -161,11 +171,3 @@ def in_short(figures: Figures) -> str:
     p99_ms, share, age_s = (read(figures)[name] for name in ("frame_p99_ms", "model_share", "plan_age_s"))
     age = "" if age_s is None else f", {age_s:.1f} s old"
     return f"p99 {p99_ms:.2f} ms, {figures['missed']} of {figures['frames']} missed, {share:.1%} on model plans{age}"
-
-
-def _look_for_answers(figures: Figures) -> None:
-    requests = figures["requests"]
-    # A small game may have asked about all its situations before the frames that count.
-    if not requests["answered"] and not read(figures)["model_share"]:
-        why = ", ".join(requests["reasons"]) or figures["gateway"]
-        raise SettingsError(f"the model answered nothing in the first run ({why}); `astrasim doctor` may say more")

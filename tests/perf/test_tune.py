@@ -270,6 +270,7 @@ def test_a_model_that_answers_nothing_is_told_after_the_first_run(tmp_path: Path
     with pytest.raises(SettingsError, match=r"answered nothing in the first run \(unreachable\)"):
         tune(Question(agents=(5, 9)), tmp_path,
              measured=lambda run: made_up()(run) | {"requests": nothing, "agent_ticks": heuristics})  # fmt: skip
+    assert tune(Question(agents=(5, 9)), tmp_path, measured=made_up())["keeps"]  # when the model is there
 
 
 def test_a_small_game_that_has_asked_all_it_can_before_a_run_is_tuned_like_any_other(tmp_path: Path) -> None:
@@ -306,7 +307,7 @@ def test_a_real_model_is_asked_until_it_is_calibrated_and_runs_wait_for_its_firs
 
 def test_a_model_that_does_not_get_ready_in_time_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(making, "_CALIBRATED_S", -1)
-    with pytest.raises(SettingsError, match=r"not calibrated itself within .* goes on there with --fresh"):
+    with pytest.raises(SettingsError, match=r"not calibrated itself within .* the same command"):
         tune(Question(model="embedded", agents=(50, 50)), tmp_path, measured=AModel(ever=False))
 
 
