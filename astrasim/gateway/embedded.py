@@ -13,9 +13,11 @@ Refusing takes no time from the calibration; what was refused may be asked again
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 
 from anyio import to_thread
@@ -24,14 +26,17 @@ from ..prompts import Prompt, choice_prompt
 from ..vocabulary import Scope, Vocabulary
 from . import weights
 from .calibration import Basis, Bias, CalibrationStore, Tally, basis_of, without_order
+from .idling import step_aside, step_back
 from .lane import Lane, Stopped
-from .llama import Branches, Llama, cores_for_a_model, load
+from .llama import SLOTS, Branches, Llama, cores_for_a_model, load
 from .messages import Usage
 from .models import Completion, ModelError
 from .spec import ModelSpec
 from .weights import NAME
 
 _SCOPES = 256
+_ANSWERING_S = 0.005
+"""How long an answer takes on its way out of this process, at most as a rule."""
 
 
 async def open_embedded(spec: ModelSpec, tell: Callable[[str], None]) -> Embedded:
@@ -48,10 +53,10 @@ async def open_embedded(spec: ModelSpec, tell: Callable[[str], None]) -> Embedde
     tell(f"loading {NAME}")
     try:
         # In a thread, because the game must hear meanwhile that we are alive.
-        llama = await to_thread.run_sync(load, file, cores_for_a_model())
+        llama, for_orders = [await to_thread.run_sync(load, file, cores_for_a_model()) for _ in range(2)]
     finally:
         tell("")
-    return Embedded(llama, CalibrationStore(file.parent / "calibrations"), tell)
+    return Embedded(llama, for_orders, CalibrationStore(file.parent / "calibrations"), tell)
 
 
 class Known:
@@ -87,14 +92,21 @@ class Known:
 class Embedded:
     """A loaded model as a :class:`~astrasim.gateway.models.Chooser`.
 
-    All evaluations run in one thread, one at a time: requests of calibrated scopes and the pieces of one calibration
-    take turns. What is evaluated is left within a few tokens if it is cancelled, or if an order comes, which goes
-    before all else; then it is begun again after that, and what llama.cpp remembers of it is not lost.
+    Evaluations run in one thread, one at a time: requests of calibrated scopes and the pieces of one calibration take
+    turns. What is evaluated is left within a few tokens if it is cancelled.
+
+    A few tokens take frames, for which no order is to wait. So orders have a llama.cpp of their own, over the same
+    weights. While one is evaluated there, all else is left, and what it still takes to do so is done aside; then it is
+    begun again, and what llama.cpp remembers of it is not lost.
     """
 
-    def __init__(self, llama: Llama, store: CalibrationStore, tell: Callable[[str], None]) -> None:
-        self._llama, self._store, self._tell = llama, store, tell
-        self._lane = Lane("astrasim-llama")
+    def __init__(
+        self, llama: Llama, for_orders: Llama, store: CalibrationStore, tell: Callable[[str], None]
+    ) -> None:
+        self._llama, self._for_orders, self._store, self._tell = llama, for_orders, store, tell
+        self._lane, self._orders = Lane("astrasim-llama"), Lane("astrasim-orders")
+        self._holders = 0
+        self._prepared: set[str] = set()
         self._known: dict[Scope, Known] = {}  # by scope without its order and persona
 
     def prompt(self, vocabulary: Vocabulary, scope: Scope, key: int) -> Prompt:
@@ -113,11 +125,44 @@ class Embedded:
         if (refusal := known.refusal(scope.role)) is not None:
             raise refusal
         asked_s = time.perf_counter()
-        job = partial(self._choose, known, vocabulary, scope, key, options, asked_s)
-        return await self._lane.run(job, first=first)
+        llama, lane = (self._for_orders, self._orders) if first else (self._llama, self._lane)
+        job = partial(self._choose, llama, known, vocabulary, scope, key, options, asked_s)
+        if not first:
+            self._prepare(choice_prompt(vocabulary, scope, key).system)
+            return await lane.run(job)
+        self._make_way()
+        try:
+            return await lane.run(job)
+        finally:
+            # Not at once: first this answer goes out.
+            asyncio.get_running_loop().call_later(_ANSWERING_S, self._go_on)
+
+    def _make_way(self) -> None:
+        self._lane.hold()
+        self._holders += 1
+        if self._holders == 1:
+            step_aside(self._for_orders.threads)
+
+    def _go_on(self) -> None:
+        self._holders -= 1
+        if not self._holders:
+            step_back()
+        self._lane.release()
+
+    def _prepare(self, beginning: str) -> None:
+        """Have ``beginning`` evaluated where orders are, so that the first one need not. (No more than fit there.)"""
+        if beginning not in self._prepared and len(self._prepared) < SLOTS:
+            self._prepared.add(beginning)
+            self._orders.in_background(self._begin(beginning))
+
+    def _begin(self, beginning: str) -> Iterator[None]:
+        with suppress(ModelError):  # an order will say what is wrong
+            self._for_orders.weigh(beginning, (), (0,))
+        yield
 
     def _choose(
         self,
+        llama: Llama,
         known: Known,
         vocabulary: Vocabulary,
         scope: Scope,
@@ -128,7 +173,7 @@ class Embedded:
     ) -> Completion:
         start = time.perf_counter()
         text = "".join(choice_prompt(vocabulary, scope, key))
-        logs, evaluated = known.branches(self._llama).weigh(self._llama, text, options, should_stop)
+        logs, evaluated = known.branches(llama).weigh(llama, text, options, should_stop)
         chosen = choose_step(logs, known.bias)
         usage = Usage(evaluated, 1, 1000 * (time.perf_counter() - start))
         return Completion(chosen, usage, waited_s=start - asked_s)

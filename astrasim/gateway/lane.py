@@ -1,7 +1,7 @@
 """One thread for a model that can do one thing at a time: what requests want, in the order in which they came, and
 background work, a small piece at a time. While there is both, they take turns: a request waits for one piece at most,
-and where somebody always wants something, background work ends all the same. What is to go first goes before both, and
-what is under way is told to stop for it, and begun again later."""
+and where somebody always wants something, background work ends all the same. A lane that is held does nothing: what is
+under way is told to stop, and begun again later."""
 
 from __future__ import annotations
 
@@ -25,31 +25,39 @@ class Lane:
     """The thread and its queue. Made, and asked, inside a running event loop. The thread ends with the process."""
 
     def __init__(self, name: str) -> None:
-        self._first: deque[tuple[asyncio.Future[Any], Job[Any]]] = deque()
         self._wanted: deque[tuple[asyncio.Future[Any], Job[Any]]] = deque()
         self._background: deque[Iterator[None]] = deque()
+        self._holders = 0
         self._change = threading.Condition()
         self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
-    async def run(self, job: Job[T], *, first: bool = False) -> T:
+    async def run(self, job: Job[T]) -> T:
         """What ``job`` returns or raises. It is called with a function that says whether it should raise
-        :class:`Stopped`: nobody waits any more, or something goes first, and then it is called anew after that. Where
-        the caller is cancelled, a job that did not start yet never does.
-
-        Args:
-            first: it goes before all that is not.
+        :class:`Stopped`: nobody waits any more, or the lane is held, and then it is called anew after that. Where the
+        caller is cancelled, a job that did not start yet never does.
         """
         future: asyncio.Future[T] = self._loop.create_future()
         with self._change:
-            (self._first if first else self._wanted).append((future, job))
+            self._wanted.append((future, job))
             self._change.notify()
         return await future
 
     @property
     def should_stop(self) -> bool:
         """Whether background work should raise :class:`Stopped` out of its piece, to be called again."""
-        return bool(self._first)
+        return self._holders > 0
+
+    def hold(self) -> None:
+        """Do nothing until :meth:`release` was called as often as this."""
+        with self._change:
+            self._holders += 1
+
+    def release(self) -> None:
+        """Undo one :meth:`hold`."""
+        with self._change:
+            self._holders -= 1
+            self._change.notify()
 
     def in_background(self, work: Iterator[None]) -> None:
         """Take ``work`` piece by piece, each up to its next ``yield``, after all work that was given before."""
@@ -71,18 +79,16 @@ class Lane:
         background_next = False
         while not self._loop.is_closed():
             with self._change:
-                while not self._first and not self._wanted and not self._background:
+                while self._holders or not (self._wanted or self._background):
                     self._change.wait()
-                is_first = bool(self._first)
-                queue = self._first or self._wanted
-                has_turn = is_first or not self._background or (queue and not background_next)
-                wanted = queue.popleft() if has_turn else None
+                has_turn = not self._background or (self._wanted and not background_next)
+                wanted = self._wanted.popleft() if has_turn else None
                 work = None if has_turn else self._background[0]
             if work is not None:
                 self._one_piece(work)
                 background_next = False
             elif wanted is not None and not wanted[0].cancelled():
-                self._do(*wanted, is_first)
+                self._do(*wanted)
                 background_next = True
 
     def _one_piece(self, work: Iterator[None]) -> None:
@@ -94,9 +100,9 @@ class Lane:
             traceback.print_exc()
             self.drop(work)
 
-    def _do(self, future: asyncio.Future[Any], job: Job[Any], is_first: bool) -> None:
+    def _do(self, future: asyncio.Future[Any], job: Job[Any]) -> None:
         try:
-            result = job(lambda: future.cancelled() or (bool(self._first) and not is_first))
+            result = job(lambda: future.cancelled() or self.should_stop)
         except Stopped:
             with self._change:
                 self._wanted.appendleft((future, job))

@@ -15,16 +15,18 @@ from typing import Any, NamedTuple, Protocol
 
 import httpx
 
+from .idling import native_threads
 from .lane import Stopped
 from .models import ModelError
 
-CONTEXT = 4096
+CONTEXT = 2048
 """Tokens of context that the slots share, 23 KB each."""
 SLOTS = 4
 """Texts whose evaluated beginnings are kept: the stable parts of so many scopes' prompts need no second evaluation."""
 BATCH = 8
-"""Tokens that are evaluated at a time. Whoever goes first waits for two such pieces at most. Less is more waiting: all
-at once is a tenth faster, and takes a second. (llama.cpp needs one for each slot.)"""
+"""Tokens that are evaluated at a time. Who is told to stop does so after two such pieces at most. Pieces of 4 cost a
+sixth more for a token, of 2 a third; all at once costs a tenth less, and takes a second. (llama.cpp needs one for each
+slot.)"""
 
 _FORCED = 100.0
 """Added to the logits of the tokens that may follow: all others then have no weight beside them."""
@@ -55,6 +57,8 @@ class Llama:
     def __init__(self, engine: Engine, tokenise: Callable[[str], list[int]]) -> None:
         self._engine = engine
         self.tokenise = tokenise
+        self.threads: frozenset[int] = frozenset()
+        """The numbers of its threads, where they are known."""
 
     def weigh(
         self, text: str, then: Sequence[int], tokens: Sequence[int], should_stop: Callable[[], bool] = lambda: False
@@ -163,7 +167,7 @@ def cores_for_a_model() -> int:
 
 
 def load(file: Path, threads: int) -> Llama:
-    """The weights in ``file``, loaded (about a second, 270 MB).
+    """The weights in ``file``, loaded (half a second, 170 MB, of which the weights are shared by all who load them).
 
     xllamacpp always opens an HTTP port. It is on the loopback, no web page may read from it, and it wants a key that is
     drawn here and told to nobody: only :meth:`Llama.tokenise` uses it, there being no other way to a text's tokens.
@@ -195,12 +199,16 @@ def load(file: Path, threads: int) -> Llama:
     params.cache_ram_mib = 0  # no second prompt cache beside the slots' own, which would grow to 8 GiB
     params.verbosity = -1
     try:
+        before = native_threads()
         server = xllamacpp.Server(params)
     except RuntimeError as error:
         raise ModelError(
             "no_model", f"llama.cpp does not load {file} ({error}): `astrasim model list` checks the file"
         ) from None
-    return Llama(server, Tokeniser(server.listening_address, key))
+    llama = Llama(server, Tokeniser(server.listening_address, key))
+    llama.weigh(" ", (), (0,))  # the last of its threads begin now
+    llama.threads = native_threads() - before
+    return llama
 
 
 class Tokeniser:

@@ -15,7 +15,7 @@ import pytest
 from astrasim.gateway import ModelSpec, embedded
 from astrasim.gateway.calibration import CalibrationStore
 from astrasim.gateway.embedded import Embedded, choose_step, open_embedded
-from astrasim.gateway.llama import Branches, Llama, load
+from astrasim.gateway.llama import SLOTS, Branches, Llama, load
 from astrasim.gateway.models import ModelError, is_chooser
 from astrasim.prompts import choice_prompt, steps_of
 from astrasim.vocabulary import Scope
@@ -84,6 +84,16 @@ def engine() -> FakeEngine:
 @pytest.fixture
 def store(tmp_path: Path) -> CalibrationStore:
     return CalibrationStore(tmp_path / "calibrations")
+
+
+def embedded_model(
+    engine: FakeEngine,
+    store: CalibrationStore,
+    tell: Callable[[str], None] = lambda text: None,
+    for_orders: FakeEngine | None = None,
+) -> Embedded:
+    for_orders = for_orders or FakeEngine(engine.liking)
+    return Embedded(Llama(engine, characters), Llama(for_orders, characters), store, tell)
 
 
 def kept(tmp_path: Path) -> list[Path]:
@@ -191,7 +201,7 @@ def test_until_it_is_calibrated_it_refuses_at_once_and_then_chooses(
     told: list[str] = []
 
     async def play() -> None:
-        model = Embedded(Llama(engine, characters), store, told.append)
+        model = embedded_model(engine, store, told.append)
         assert is_chooser(model)
         engine.go_on.clear()
         for _ in range(3):
@@ -214,7 +224,7 @@ def test_a_calibration_is_kept_for_the_next_game_and_serves_every_order_and_pers
 ) -> None:
     async def play(*said: str) -> int:
         before = len(engine.prompts)
-        model = Embedded(Llama(engine, characters), store, lambda text: None)
+        model = embedded_model(engine, store)
         for each in said:
             await answered(model, meadow, meadow.scope(persona=each).model_copy(update={"order": each}))
         return len(engine.prompts) - before
@@ -232,14 +242,14 @@ def test_a_calibration_that_was_interrupted_goes_on_where_it_was_left(
     meadow: Meadow, engine: FakeEngine, store: CalibrationStore, tmp_path: Path
 ) -> None:
     async def leave_early() -> None:
-        model = Embedded(Llama(engine, characters), store, lambda text: None)
+        model = embedded_model(engine, store)
         engine.fails = lambda text: engine.asked_about("Situation: ") > 4 * 2  # the power, say
         await refused(model, meadow, meadow.scope())
         await until(lambda: all(known.work is None for known in model._known.values()))
 
     async def come_back() -> int:
         before, engine.fails = len(engine.prompts), lambda text: False
-        model = Embedded(Llama(engine, characters), store, lambda text: None)
+        model = embedded_model(engine, store)
         assert await answered(model, meadow, meadow.scope()) == "flee threat"
         return len(engine.prompts) - before
 
@@ -256,7 +266,7 @@ def test_where_nothing_can_be_written_it_works_without_keeping(
     (tmp_path / "file").write_text("in the way")
 
     async def play() -> None:
-        model = Embedded(Llama(engine, characters), CalibrationStore(tmp_path / "file"), lambda text: None)
+        model = embedded_model(engine, CalibrationStore(tmp_path / "file"))
         assert await answered(model, meadow, meadow.scope()) == "flee threat"
 
     anyio.run(play)
@@ -269,7 +279,7 @@ def test_a_calibration_that_fails_says_so_to_whoever_asks(
     engine.fails = lambda text: True
 
     async def play() -> None:
-        model = Embedded(Llama(engine, characters), store, told.append)
+        model = embedded_model(engine, store, told.append)
         assert await refused(model, meadow, meadow.scope()) == "calibrating"
         await until(lambda: bool(told) and not told[-1])
         with pytest.raises(ModelError, match=r"cannot be calibrated for role grazer: .* out of memory"):
@@ -286,7 +296,7 @@ def test_a_mistake_of_ours_in_a_calibration_is_said_and_leaves_nobody_waiting(
         raise ZeroDivisionError("oh no")
 
     async def play() -> None:
-        model = Embedded(Llama(engine, tokenise), store, lambda text: None)
+        model = Embedded(Llama(engine, tokenise), Llama(FakeEngine(), tokenise), store, lambda text: None)
         assert await refused(model, meadow, meadow.scope()) == "calibrating"
         await until(lambda: len(model._lane._background) == 0)
         assert await refused(model, meadow, meadow.scope()) == "gateway_error"
@@ -301,7 +311,7 @@ def test_however_many_roles_ask_each_has_one_calibration_and_those_forgotten_hav
     monkeypatch.setattr(embedded, "_SCOPES", 5)
 
     async def play() -> None:
-        model = Embedded(Llama(engine, characters), store, lambda text: None)
+        model = embedded_model(engine, store)
         engine.go_on.clear()
         await refused(model, meadow, role(meadow, "first"))
         await until(lambda: engine.prompts != [])
@@ -321,7 +331,7 @@ def test_a_scope_that_is_calibrated_is_answered_while_another_one_is_not(
     meadow: Meadow, engine: FakeEngine, store: CalibrationStore, tmp_path: Path
 ) -> None:
     async def play() -> None:
-        model = Embedded(Llama(engine, characters), store, lambda text: None)
+        model = embedded_model(engine, store)
         await answered(model, meadow, meadow.scope("I am known."))
         before = len(engine.prompts)
         for file in kept(tmp_path):  # or a role that can do the same would need no calibration
@@ -335,41 +345,67 @@ def test_a_scope_that_is_calibrated_is_answered_while_another_one_is_not(
     anyio.run(play)
 
 
-def test_an_order_goes_before_what_waits_and_what_is_under_way_is_begun_again_after_it(
+def test_an_order_is_answered_while_others_are_under_way_and_those_are_begun_again_after_it(
     meadow: Meadow, engine: FakeEngine, store: CalibrationStore
 ) -> None:
     done: list[str] = []
+    for_orders = FakeEngine(engine.liking)
 
     async def play() -> None:
-        model = Embedded(Llama(engine, characters), store, lambda text: None)
+        model = embedded_model(engine, store, for_orders=for_orders)
         people = ("I am asked.", "I wait.", "I am ordered.")
         for persona in people:
             await answered(model, meadow, meadow.scope(persona), key=5)
         engine.prompts.clear()
         engine.go_on.clear()
+        for_orders.go_on.clear()
 
         async def ask(persona: str, first: bool) -> None:
             completion = await model.choose(meadow.vocabulary, meadow.scope(persona), 1, OPTIONS, first)
             done.append(persona)
-            assert (completion.waited_s > 0.04) == (not first or persona != people[0])
+            assert (completion.waited_s > 0.04) == (not first), "the time until it is begun with is not the model's own"
 
         async with anyio.create_task_group() as tasks:
             for persona in people:
                 tasks.start_soon(ask, persona, persona == "I am ordered.")
                 await anyio.sleep(0.05)
+            for_orders.go_on.set()
+            await until(lambda: done != [])
+            assert done == ["I am ordered."], "an order waits for nobody, however long it takes to stop"
             engine.go_on.set()
 
     anyio.run(play)
     assert done == ["I am ordered.", "I am asked.", "I wait."]
     assert engine.asked_about("I am asked.") == 1 + engine.asked_about("I wait.")
-    assert engine.asked_about("I am ordered.") == engine.asked_about("I wait.")
+    assert engine.asked_about("I am ordered.") == 0
+
+
+def test_what_orders_to_a_role_begin_with_is_evaluated_before_the_first_one_comes(
+    meadow: Meadow, engine: FakeEngine, store: CalibrationStore
+) -> None:
+    for_orders = FakeEngine(engine.liking)
+    beginnings = [choice_prompt(meadow.vocabulary, meadow.scope(f"I am {n}."), 1).system for n in range(SLOTS + 1)]
+
+    async def play() -> None:
+        model = embedded_model(engine, store, for_orders=for_orders)
+        for number in (*range(SLOTS + 1), 0):
+            await answered(model, meadow, meadow.scope(f"I am {number}."))
+        await until(lambda: len(for_orders.prompts) >= SLOTS)
+        ordered = meadow.scope("I am 0.").model_copy(update={"order": "stay"})
+        await model.choose(meadow.vocabulary, ordered, 1, OPTIONS, True)
+
+    anyio.run(play)
+    assert for_orders.prompts[:SLOTS] == beginnings[:SLOTS], "once each, and no more than are remembered"
+    assert for_orders.prompts[SLOTS].startswith(beginnings[0])
 
 
 def test_a_calibration_makes_way_for_an_order_and_ends_all_the_same(
     meadow: Meadow, engine: FakeEngine, store: CalibrationStore, tmp_path: Path
 ) -> None:
+    for_orders = FakeEngine(engine.liking)
+
     async def play() -> None:
-        model = Embedded(Llama(engine, characters), store, lambda text: None)
+        model = embedded_model(engine, store, for_orders=for_orders)
         await answered(model, meadow, meadow.scope("I am ordered."))
         for file in kept(tmp_path):  # or a role that can do the same would need no calibration
             file.unlink()
@@ -379,9 +415,10 @@ def test_a_calibration_makes_way_for_an_order_and_ends_all_the_same(
         await until(lambda: engine.prompts != [])
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(model.choose, meadow.vocabulary, meadow.scope("I am ordered."), 1, OPTIONS, True)
-            await until(lambda: model._lane.should_stop)
+            await until(lambda: for_orders.asked_about("is to ") == 2)
+            assert model._lane.should_stop
             engine.go_on.set()
-        assert "I am ordered." in engine.prompts[1]
+        assert engine.asked_about("I am ordered.") == 0
         assert await answered(model, meadow, role(meadow, "new")) == "flee threat"
 
     anyio.run(play)
@@ -391,7 +428,7 @@ def test_a_cancelled_request_is_left_behind_at_its_next_fork(
     meadow: Meadow, engine: FakeEngine, store: CalibrationStore
 ) -> None:
     async def play() -> None:
-        model = Embedded(Llama(engine, characters), store, lambda text: None)
+        model = embedded_model(engine, store)
         for persona in ("I am asked.", "I wait.", "I am next."):
             await answered(model, meadow, meadow.scope(persona), key=5)
         engine.prompts.clear()
