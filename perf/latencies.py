@@ -105,6 +105,7 @@ def crowd(told: dict[str, Any]) -> dict[str, Any]:
                 "orders": {
                     "given": observer.orders, "rules_frames": _spread(found["rules frames"]),
                     "model_ms": _spread(found["order to model ms"]),
+                    "models_own_ms": _spread(found["model's own ms"]),
                     "frames_beyond_the_model": {moment: _spread(found[moment]) for moment in MOMENTS},
                     "in_time": {
                         "rules": _in_time(found["rules frames"], "rules"),
@@ -210,8 +211,9 @@ def show(figures: dict[str, Any], console: Console) -> None:
         told = crowd["orders"]
         orders.add_row(*who, "heuristic's step", "frames", *_line(told["rules_frames"]))
         orders.add_row(*who, "model's step", "ms", *_line(told["model_ms"]))
+        orders.add_row(*who, "the model's own time", "ms", *_line(told["models_own_ms"]))
         for moment, spread in told["frames_beyond_the_model"].items():
-            orders.add_row(*who, f"less its own time, {moment}", "frames", *_line(spread))
+            orders.add_row(*who, f"less that, {moment}", "frames", *_line(spread))
         orders.add_section()
     console.print(plans)
     console.print(orders)

@@ -102,5 +102,6 @@ class Observer:
             return False
         took_ms = (now_s - order.at_s) * 1000
         self.figures["order to model ms"].append(took_ms)
+        self.figures["model's own ms"].append(self._latency_ms[order.scope])
         self.figures[order.moment].append((took_ms - self._latency_ms[order.scope]) / PERIOD_MS)
         return True

@@ -178,7 +178,7 @@ class Gateway:
             request_id: any integer that is not in flight now.
             deadline_s: for how many seconds from now the answer is of use; at most an hour.
             options: for a model that ``chooses``: the steps (action, target) that are sensible and legal now.
-            first: it is about a new order, for which the embedded model leaves what else it has in hand.
+            first: it is about a new order, with which the embedded model begins at once, whatever else it has in hand.
 
         Returns:
             False if the gateway is not ready, the model's server is given a rest, or there is as much to do as there
