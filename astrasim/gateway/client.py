@@ -13,7 +13,6 @@ What a tick may rely on:
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -24,10 +23,10 @@ from typing import Self
 from ..errors import AstraSimError
 from ..vocabulary import Scope, Vocabulary
 from .breaker import breaker_of
-from .framing import FramingError, Message, pack
+from .framing import Message, pack
+from .hearing import Hearing
 from .keeping import Keeping
 from .life import Life
-from .link import Link
 from .messages import (
     MAX_DEADLINE_S,
     MAX_TO_GATEWAY,
@@ -37,9 +36,6 @@ from .messages import (
     Failure,
     GatewayState,
     GatewayStatistics,
-    clean,
-    read_answer,
-    read_failure,
 )
 from .pending import Pending
 from .policy import GatewayPolicy
@@ -48,11 +44,7 @@ from .recalled import Memory, Pairs
 from .spec import ModelSpec
 from .telling import Telling
 
-log = logging.getLogger("astrasim")
-
 _EMBEDDED_IN_FLIGHT = 2
-_OTHERS = 3
-"""Messages that a ``poll`` takes in besides results: signs of life, notes, what look-ups found."""
 
 
 class Gateway:
@@ -85,7 +77,6 @@ class Gateway:
         policy, keeping = policy or GatewayPolicy(), keeping or Keeping()
         if model.kind == "embedded":
             policy = policy.model_copy(update={"max_in_flight": min(policy.max_in_flight, _EMBEDDED_IN_FLIGHT)})
-        self._vocabulary = vocabulary
         self._model = model
         self._clock = clock
         self.max_in_flight = policy.max_in_flight
@@ -104,8 +95,9 @@ class Gateway:
         self._pending = Pending(breaker_of(model, policy), self._counts)
         self.memory = Memory(vocabulary, self._telling.scopes, self._send_about) if keeping.can_recall else None
         """The plans that the gateway remembers; None where it knows none that the tick's cache does not."""
-        self._note = ""
-        self._busy_with = ""
+        self._hearing = Hearing(
+            vocabulary, self._life, self._telling.scopes, self._pending, self.memory, self._counts, clock
+        )
 
     def __enter__(self) -> Self:
         self.start()
@@ -233,7 +225,7 @@ class Gateway:
             return
         now = self._clock()
         if self._life.tend(now) and self._life.link is not None:
-            self._note = self._busy_with = ""
+            self._hearing.begin_again()
             self._telling.begin_again()
             self._life.link.push(self._setup)
         link = self._life.link
@@ -253,7 +245,7 @@ class Gateway:
         """The second part of ``poll``: read what was received, as far as needed. Returns as ``poll``."""
         link = self._life.link
         if link is not None:
-            self._read(link, max_messages)
+            self._hearing.read(link, max_messages)
             if self._life.link is None:
                 self._fail_all(self._clock())
         return self._pending.take(max_messages)
@@ -268,7 +260,7 @@ class Gateway:
         how = self._life.describe(self._clock())
         if self.state is GatewayState.READY:
             how = self.unavailable or f"{how}, {len(self._pending)} in flight"
-        note = "".join(f"; {said}" for said in (self._busy_with, self._note, self._pending.trouble) if said)
+        note = "".join(f"; {said}" for said in (*self._hearing.said(), self._pending.trouble) if said)
         return f"{self._model}: {how}{note}"
 
     def statistics(self) -> GatewayStatistics:
@@ -284,53 +276,8 @@ class Gateway:
             self._life.close()
             self._pending.fail_all("the gateway was closed", self._clock())
 
-    def _read(self, link: Link, max_messages: int) -> None:
-        try:
-            for _ in range(max_messages + _OTHERS):
-                if self._pending.ended >= max_messages:
-                    return
-                message = link.take()
-                if message is not None:
-                    self._accept(message)
-                else:
-                    if link.closed:
-                        self._life.lose()
-                    return
-        except FramingError as error:
-            self._life.lose(f"gateway sent what is no message ({clean(str(error), 100)})", kill=True)
-
     def _fail_all(self, now: float) -> None:
         self._pending.fail_all(self._life.why or "the gateway process ended before it answered", now)
-
-    def _accept(self, message: Message) -> None:
-        """Take one message from the gateway, which may be anything."""
-        kind, request_id = message.get("t"), message.get("id")
-        if kind in ("answer", "failure"):
-            if type(request_id) is not int or request_id not in self._pending:
-                self._counts.dropped += 1  # invented, or late: cancelled, expired
-                return
-            result: Answer | Failure | None
-            if kind == "answer":
-                scope = self._telling.scopes[self._pending.scope_id(request_id)]
-                result = read_answer(message, request_id, self._vocabulary, scope)
-            else:
-                result = read_failure(message, request_id)
-            if result is None:
-                self._counts.dropped += 1
-                result = Failure(request_id, "bad_message", "the gateway's message about it makes no sense", False)
-            self._pending.end(result, self._clock())
-        elif kind == "ready":
-            self._life.ready()
-        elif kind == "note" and isinstance(text := message.get("text"), str):
-            self._note = clean(text, 200)
-            log.warning("gateway: %s", self._note)
-        elif kind == "progress" and isinstance(text := message.get("text"), str):
-            self._busy_with = clean(text, 200)
-            log.debug("gateway: %s", self._busy_with)
-        elif kind in ("found", "memory", "withdraw"):
-            self._counts.dropped += self.memory is not None and not self.memory.accept(message)
-        elif kind != "pong":
-            self._counts.dropped += 1
 
     def _tell_cancelled(self, request_id: int) -> None:
         # Without asking for room: there is at most one of these for each request that had room.
