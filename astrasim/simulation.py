@@ -14,18 +14,15 @@ import esper
 import numpy as np
 from numpy.typing import NDArray
 
-from .agents import Agent, Handle, Thing
-from .arguments import unknown
-from .compiled import Compiled, compile_domain
+from .agents import Agent
+from .compiled import compile_domain
 from .domain import Domain
-from .errors import DomainError
 from .examples import with_examples
-from .frames import keep_freed_memory
 from .gateway import Gateway, ModelSpec
 from .gateway.keeping import Keeping
 from .governor import Governor
-from .handing import Turn
-from .kernels.columns import NEED_ORDER, Agents, Things, no_events
+from .inhabitants import Inhabitants
+from .kernels.columns import no_events
 from .kernels.sharing import SHARED_FROM, has_second_core
 from .membership import World
 from .model_choice import choose_model
@@ -34,23 +31,21 @@ from .observing import Observation, Observer
 from .obstacles import Obstacles, obstacle_grid
 from .pace import Pace
 from .planner import Planner
-from .population import NEVER_LOOKED, Population
-from .promotion import Promotion
 from .reports import Reports
 from .settings import Settings
 from .situation import Situation
 from .statistics import Statistics, Window
-from .vocabulary import PromptLength, Vocabulary, normalise_order
+from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 log = logging.getLogger("astrasim")
 
 SightHook = Callable[[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]], NDArray[Any]]
 
 
-class Simulation:
+class Simulation(Inhabitants):
     """Agents that perceive, plan and act in an esper world.
 
     Args:
@@ -76,14 +71,13 @@ class Simulation:
         line_of_sight: SightHook | None = None,
         pipeline: Sequence[type[esper.Processor]] | None = None,
     ) -> None:
-        self.domain = domain
         self.settings = settings or Settings()
         self.pace = Pace(**{name: getattr(self.settings, name) for name in Pace.model_fields})
         """What a tick may spend now; it begins as the settings."""
         self.governor = Governor(self.pace, self.settings)
         self._world = World(world)
         self.world = self._world.name
-        self.compiled: Compiled = compile_domain(domain)
+        self.compiled = compile_domain(domain)
         self.model, self.model_reason = choose_model(self.settings)
         if self.settings.warmup:
             from .warmup import warm_up  # here, because it runs a small simulation of its own
@@ -94,7 +88,6 @@ class Simulation:
         self.obstacles = Obstacles()
         self.rng = np.random.default_rng(self.settings.seed)
         self.ticks = 0
-        self.time = 0.0
         self.errors = Reports()
         self.tick_ms = Window(4096)
         self.tick_started_s = 0.0
@@ -104,16 +97,9 @@ class Simulation:
         """The rows of the agents that look around in this tick, rising. The first system of a tick writes it."""
         self.shared_from = SHARED_FROM if self.settings.threads > 1 and has_second_core() else 1 << 62
         """So many agents share perception, situations and actions between two threads."""
-        self._columns: Agents | None = None
-        self._in_tick = False
-        self._population = Population(self.compiled, self.settings.capacity, self._world)
-        self.agents, self.things = self._population.agents, self._population.things
-        self.agents.tick_s = self.settings.tick_s
         gateway = self._gateway()
-        self.planner = Planner(self.compiled, self.settings, self.pace, gateway)
-        self._promotion = Promotion(self.settings, self.agents, self.planner)
-        self.agents.tier_names = tuple(tier.name for tier in self.settings.tiers)
-        self.agents.set_tier = self.set_tier
+        planner = Planner(self.compiled, self.settings, self.pace, gateway)
+        super().__init__(self.compiled, self.settings, self._world, planner, self.model)
         self.observation = Observation(self, self._world.all_processors)
         for role in self.compiled.roles.values():
             for kind in role.kinds:
@@ -182,119 +168,6 @@ class Simulation:
         """The vocabulary as the model's side has it, with examples."""
         return with_examples(self.compiled)
 
-    @property
-    def model_tag(self) -> str:
-        """The model as scopes name it; plans of different models are never mixed up."""
-        return "none" if self.model is None else self.model.tag
-
-    # Life
-
-    def spawn(
-        self,
-        kind: str,
-        x: float = 0.0,
-        y: float = 0.0,
-        *,
-        role: str | None = None,
-        tier: str | None = None,
-        **columns: float,
-    ) -> Agent:
-        """A new agent at (x, y), its home. ``columns`` set further columns of it. ``tier``: one of the setting
-        ``tiers``; None for the least.
-
-        Raises:
-            DomainError: for a kind, role, tier or column that does not exist, or a value that is not finite.
-        """
-        return self.spawn_many(kind, 1, x=x, y=y, role=role, tier=tier, **columns)[0]
-
-    def spawn_many(
-        self, kind: str, number: int, *, role: str | None = None, tier: str | None = None, **columns: Any
-    ) -> list[Agent]:
-        """``number`` new agents; a column's value is one number or an array of shape (number,). Errors as ``spawn``."""
-        if kind not in self.domain.kinds:
-            raise DomainError(unknown(kind, self.domain.kinds, "spawn", "kind"))
-        number_of_tier = 0 if tier is None else self._promotion.number(tier, "spawn")
-        scope = self._scope(kind, role, "", self._promotion.prompts[number_of_tier])
-        self._make_way()
-        rows = self._population.add_agents(kind, number, columns)
-        if self.agents.count >= SHARED_FROM:
-            keep_freed_memory()
-        self.agents.scope[rows] = scope
-        self.agents.tier[rows] = number_of_tier
-        self.agents.plan[rows] = self.planner.scopes.default_plan[scope]
-        return cast("list[Agent]", self.agents.handles[rows])
-
-    def add_thing(self, kind: str, x: float = 0.0, y: float = 0.0, **columns: float) -> Thing:
-        """A new thing at (x, y). Errors as ``spawn``."""
-        return self.add_things(kind, 1, x=x, y=y, **columns)[0]
-
-    def add_things(self, kind: str, number: int, **columns: Any) -> list[Thing]:
-        """``number`` new things; a column's value is one number or an array of shape (number,). Errors as ``spawn``."""
-        self._make_way()
-        return cast("list[Thing]", self.things.handles[self._population.add_things(kind, number, columns)])
-
-    def _make_way(self) -> None:
-        """Reuse the rows of the dead rather than grow, unless a system is at work on rows right now."""
-        if not self._in_tick:
-            self.notice_deletions()
-
-    def remove(self, *handles: Handle) -> None:
-        """Delete agents and things, as ``esper.delete_entity`` does: gone from the next tick on. Twice: no harm.
-
-        Raises:
-            WorldError: if one is of another simulation. None is deleted then.
-        """
-        self._population.delete(handles)
-
-    def notice_deletions(self) -> None:
-        """Drop the rows of all that left the esper world. The first system of each tick calls it."""
-        self._population.notice_deletions()
-
-    def order(self, agent: Agent, text: str) -> None:
-        """Give an order in plain words, or "" to relieve. Its scope changes: no plan made for another order reaches it.
-
-        Given between two ticks, the model is asked about it at once, as far as half of the next tick's budget goes,
-        which pays for it. The order that it has already changes nothing.
-
-        Raises:
-            AgentGone: if it was deleted.
-            WorldError: if it is of another simulation.
-            ActionError: what its heuristic raised, in strict mode.
-        """
-        row = self._population.row_of(agent)
-        old = int(self.agents.scope[row])
-        scope = self.planner.scopes[old]
-        new = self._scope(scope.kind, scope.role, normalise_order(text), scope.prompt)
-        if new != old:
-            self.agents.scope[row] = new
-            # Who needs a plan has looked around. Who never did will need one as soon as it has.
-            if self.agents.plan_interrupt_key[row] != NEVER_LOOKED or self.agents.need[row]:
-                self.agents.need[row] = NEED_ORDER
-                self.planner.serving.order(agent)
-                if not self._in_tick:
-                    self.planner.obey_now(Turn(self.columns(), self.thing_columns(), self.agents.count, self.time))
-
-    def set_tier(self, agents: Agent | Iterable[Agent] | NDArray[np.bool_], tier: str) -> None:
-        """Put agents into another tier; cheap enough for each tick. ``agent.tier = "hero"`` does it for one.
-
-        Their plans stay theirs. What they wait for ranks as their new tier from now on (never lower than before); if
-        that has a prompt of its own, they ask with it when they need their next plan.
-
-        Args:
-            agents: one, several, or a mask over the rows, shape (agents,): ``sim.set_tier(sim.agents.x < 50, "hero")``.
-
-        Raises:
-            DomainError: for a tier that does not exist, or a mask of another shape. Nothing changes then, nor below.
-            AgentGone: if one was deleted.
-            WorldError: if one is of another simulation.
-        """
-        number = self._promotion.number(tier, "set_tier")
-        self._promotion.promote(self._population.rows_of(agents), number, self.time)
-
-    def _scope(self, kind: str, role: str | None, order: str, prompt: PromptLength) -> int:
-        found = self.compiled.role_for(kind, role)
-        return self.planner.scopes.intern(self.compiled.scope(kind, found, order, self.model_tag, prompt))
-
     # Time
 
     def tick(self, dt: float | None = None) -> None:
@@ -360,20 +233,6 @@ class Simulation:
             DomainError: if the array is not 2-d or ``cell`` not above 0.
         """
         self.obstacles = obstacle_grid(blocked, cell)
-
-    # For the systems
-
-    def columns(self) -> Agents:
-        """The agent table as kernels take it."""
-        a = self.agents
-        kept = self._columns
-        if kept is None or kept.f is not a.f or len(kept.uid) != a.count:  # it has grown, or agents came or went
-            kept = self._columns = Agents(a.f, a.r, *[a.view(name) for name in Agents._fields[2:]])
-        return kept
-
-    def thing_columns(self) -> Things:
-        """The thing table as kernels take it."""
-        return Things(self.things.f, self.things.taken)
 
     # What is going on
 
