@@ -40,47 +40,54 @@ class Arrivals:
         """The last answers as the model gave them, by (scope, key)."""
         self._messages: deque[Answer | Failure] = deque()
         """Those that were read and not taken in yet."""
-        self._unread = False
-        """Whether more may have been received than was read."""
+        self._next = "receive"
+        """What comes next when all of them are: receive, read, give up. It stands over from tick to tick, or a budget
+        that has room for one of the three would never come to the last."""
 
     def next_kind(self) -> str:
         """Which kind of unit comes next."""
-        return "take" if self._messages else "read" if self._unread else "receive"
+        return "take" if self._messages else self._next
 
     def run(self, turn: Turn, budget: Budget) -> None:
-        """Receive once, read what came, and take it in; what the last tick left over goes first."""
+        """Receive once, read what came, take it in, and give up what is too late; what the last tick left over goes
+        first."""
         gateway = self._asked.gateway
         if gateway is None:
             return
         has_received = False
         while True:
-            if self._messages:
+            kind = self.next_kind()
+            if kind == "take":
                 self._take(turn, self._messages.popleft())
-                budget.spend("take")
-            elif self._unread:
-                self._messages.extend(gateway.read(MESSAGES))
-                self._unread = len(self._messages) == MESSAGES
-                if self._messages:
-                    budget.spend("read")
-            elif not has_received:
+                budget.spend(kind)
+            elif kind == "receive":
                 gateway.exchange()
-                has_received = self._unread = True
+                has_received, self._next = True, "read"
                 budget.looked()
+            elif kind == "read":
+                self._messages.extend(gateway.read(MESSAGES))
+                if len(self._messages) < MESSAGES:
+                    self._next = "give up"
+                if self._messages:
+                    budget.spend(kind)
+            elif request := self._too_late():
+                self._asked.give_up(request, RequestState.EXPIRED, "expired", turn.now_ms)
+                budget.spend(kind)
             else:
-                break
+                self._next = "receive"
+                if has_received:
+                    return
             if not budget.left(self.next_kind()):
                 return
+
+    def _too_late(self) -> Request | None:
         late_s = self._asked.clock() - GRACE_S if self._asked.requests else 0.0
-        for request in [r for r in self._asked.requests.values() if late_s > r.deadline_s]:
-            self._asked.give_up(request, RequestState.EXPIRED, "expired", turn.now_ms)
-            budget.spend("give up")
-            if not budget.left("give up"):
-                return
+        return next((request for request in self._asked.requests.values() if late_s > request.deadline_s), None)
 
     def clear(self) -> None:
         """It is another gateway now."""
         self._messages.clear()
-        self._unread = False
+        self._next = "receive"
 
     def fit(self, entry: int, steps: Steps) -> Steps | None:
         """Steps from the gateway's memory as they suit an entry: a model that chooses chose among its ideas only."""

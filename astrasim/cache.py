@@ -24,14 +24,15 @@ from .kernels.lookup import (
     Entries,
     find,
     find_all,
-    insert,
     pick,
+    put,
     raise_tier,
     tend,
     unlooked,
     want,
     worths,
 )
+from .kernels.packing import pack
 
 STALE_S = 10.0
 """A situation that nobody looked up for so long is not worth a request any more."""
@@ -91,6 +92,7 @@ class PlanCache:
             look_ends=np.zeros(size, np.int64), expires=np.full(size, NEVER, np.int64),
             failed=np.zeros(size, np.int32), done=np.zeros(size, np.int32),
         )  # fmt: skip
+        self._packed = np.array(pack(self.entries))
         policy = policy or GatewayPolicy()
         self._aging_ms, self._max_waiting = int(policy.aging_s * 1000), policy.max_waiting
         # Room for what comes within a tick; :meth:`crowd_out` then lets the best stay.
@@ -111,26 +113,21 @@ class PlanCache:
         """The entries of many (scope, key), or -1 each."""
         found = np.zeros(len(situations), np.int32)
         scopes, keys = zip(*situations, strict=True) if situations else ((), ())
-        find_all(self.entries, np.array(scopes, np.int32), np.array(keys, np.int64), found)
+        find_all(self._packed, np.array(scopes, np.int32), np.array(keys, np.int64), found)
         return found
 
     def put_heuristic(self, scope_id: int, key: int, plan: int, now_ms: int) -> int:
         """Remember the heuristic's plan for a situation; returns its entry, or -1 if there was no room for it."""
-        entry = self.find(scope_id, key)
-        if entry < 0:
-            entry, evicted = insert(self.entries, scope_id, key, now_ms)
-            if entry < 0:
-                return -1
-            self.inserted += 1
-            self.evictions += evicted
-        self.entries.heuristic[entry] = plan
+        entry, is_new, evicted = put(self._packed, scope_id, key, plan, now_ms)
+        self.inserted += is_new
+        self.evictions += evicted
         return int(entry)
 
     def pick(self, now_ms: int, may_ask: int = -1, stale_s: float = STALE_S, *, looks: bool = False) -> int:
         """Take the situation that most deserves a request, of those where the highest tier that waits is one of
         ``may_ask`` (a bit each); or -1. ``looks``: of those that were looked up in vain."""
         entry, self.wanted_count, stale = pick(
-            self.entries, self.wanted, self.wanted_count, now_ms, int(stale_s * 1000), self._aging_ms, may_ask, looks
+            self._packed, self.wanted, self.wanted_count, now_ms, int(stale_s * 1000), self._aging_ms, may_ask, looks
         )
         self.unasked["stale"] += int(stale)
         return int(entry)
@@ -138,7 +135,7 @@ class PlanCache:
     def due_looks(self, now_ms: int, again_ms: int, takes_ms: int) -> NDArray[np.int32]:
         """Up to 64 entries that are to be looked up behind the gateway now, which may take ``takes_ms``."""
         found = unlooked(
-            self.entries, self.wanted, self.wanted_count, now_ms, again_ms, now_ms + takes_ms, self._due
+            self._packed, self.wanted, self.wanted_count, now_ms, again_ms, now_ms + takes_ms, self._due
         )
         return self._due[:found]
 
@@ -156,7 +153,7 @@ class PlanCache:
             return False
         waiting, keep = self.wanted[: self.wanted_count], (most + 1) // 2
         worth = np.empty(len(waiting), np.int64)
-        worths(self.entries, waiting, now_ms, self._aging_ms, worth)
+        worths(self._packed, waiting, now_ms, self._aging_ms, worth)
         order = np.argpartition(-worth, keep - 1) if keep else np.arange(len(worth))
         dropped = waiting[order[keep:]]
         self.entries.flags[dropped] &= ~np.uint8(WANTED | ORDERED)
@@ -167,7 +164,7 @@ class PlanCache:
 
     def raise_tier(self, waits_for: NDArray[np.int32], tier: int, now_ms: int) -> None:
         """Agents who wait for the model's plan at these entries are of another tier now."""
-        self.wanted_count = raise_tier(self.entries, waits_for, tier, self.wanted, self.wanted_count, now_ms)
+        self.wanted_count = raise_tier(self._packed, waits_for, tier, self.wanted, self.wanted_count, now_ms)
 
     @property
     def is_crowded(self) -> bool:
@@ -229,7 +226,7 @@ class PlanCache:
         last = self._tended = min(size, first + min(ceil(size * share), TEND_MOST))
         renews_ms = int(NEVER) if self._ttl_ms is None or not self._renews else self._ttl_ms
         expired, retired, used = tend(
-            self.entries, first, last, now_ms, now_ms - int(TEND_S * 1000), renews_ms, FAILURES, FAILING_SHARE,
+            self._packed, first, last, now_ms, now_ms - int(TEND_S * 1000), renews_ms, FAILURES, FAILING_SHARE,
             self._retired, self._used,
         )  # fmt: skip
         self.expired += expired

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from .cache import PlanCache
-from .compiled import Compiled
-from .handing import Turn
+from .handing import Tables, Turn
 from .kernels.choosing import legal_steps
 from .plans import PlanStore
 from .reader import Steps
@@ -13,17 +12,14 @@ from .reader import Steps
 class Choices:
     """The heuristics' steps, by cache entry."""
 
-    def __init__(self, compiled: Compiled, cache: PlanCache, plans: PlanStore) -> None:
-        self._compiled, self._cache, self._plans = compiled, cache, plans
+    def __init__(self, tables: Tables, cache: PlanCache, plans: PlanStore) -> None:
+        self._tables, self._cache, self._plans = tables, cache, plans
 
     def options(self, turn: Turn, entry: int, waiting: bool = True) -> list[tuple[int, int]]:
         """The different steps (action, target) that the heuristic has for this entry and that are legal now, for those
         who wait for the model's plan, or for all who got theirs there."""
-        tables, plan = self._compiled, int(self._cache.entries.heuristic[entry])
-        legal = legal_steps(
-            turn.agents, turn.things, tables.actions, tables.targets, self._plans.table, turn.rows, entry, plan,
-            waiting,
-        )  # fmt: skip
+        plan = int(self._cache.entries.heuristic[entry])
+        legal = legal_steps(self._tables.packed(turn), turn.rows, entry, plan, waiting)
         steps = enumerate(self._steps(entry))
         return list(dict.fromkeys(step[:2] for bit, step in steps if legal >> bit & 1))
 

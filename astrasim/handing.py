@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .budget import Budget
 from .cache import PlanCache
-from .kernels.columns import Agents, Plans, Things
+from .kernels.columns import Agents, Things
+from .kernels.packing import pack
 from .kernels.planning import hand_out
+from .plans import PlanStore
 
 if TYPE_CHECKING:
     from .compiled import Compiled
@@ -32,13 +34,34 @@ class Turn(NamedTuple):
         return int(self.now_s * 1000)
 
 
+class Tables:
+    """All tables that planning works on, as its kernels take them: one array, of which they make agents, things,
+    actions, targets, plans and entries again."""
+
+    def __init__(self, compiled: Compiled, cache: PlanCache, plans: PlanStore) -> None:
+        self._compiled, self._cache, self._plans = compiled, cache, plans
+        self._kept: tuple[Any, ...] = (None,) * 6
+        self._packed: NDArray[np.int64] = np.zeros(0, np.int64)
+
+    def packed(self, turn: Turn) -> NDArray[np.int64]:
+        """As they are now: a table is another one when it has grown, or agents came or went."""
+        agents, things, _, _, plans, _ = self._kept
+        if turn.agents is not agents or turn.things is not things or self._plans.table is not plans:
+            tables = self._compiled
+            self._kept = (
+                turn.agents, turn.things, tables.actions, tables.targets, self._plans.table, self._cache.entries
+            )
+            self._packed = np.array([word for table in self._kept for word in pack(table)])
+        return self._packed
+
+
 class HandOut:
     """Walks over all rows once for each batch of up to 16 plans."""
 
     def __init__(
-        self, compiled: Compiled, cache: PlanCache, counters: NDArray[np.int64], life: NDArray[np.float64]
+        self, tables: Tables, cache: PlanCache, counters: NDArray[np.int64], life: NDArray[np.float64]
     ) -> None:
-        self._compiled, self._cache, self._counters, self._life = compiled, cache, counters, life
+        self._tables, self._cache, self._counters, self._life = tables, cache, counters, life
         self._arrived: list[tuple[int, int]] = []
         self._entry: NDArray[np.int32] = np.zeros(MAX_BATCH, np.int32)
         self._plan: NDArray[np.int32] = np.zeros(MAX_BATCH, np.int32)
@@ -59,7 +82,7 @@ class HandOut:
         """How many those are."""
         return self._batch + len(self._arrived)
 
-    def run(self, turn: Turn, plans: Plans, budget: Budget) -> None:
+    def run(self, turn: Turn, budget: Budget) -> None:
         """Hand out at least one piece, and go on until all is handed out or the budget is over."""
         while self._batch or self._arrived:
             if not self._batch:
@@ -69,8 +92,8 @@ class HandOut:
             last = min(self._cursor, turn.rows)
             first = self._cursor = max(0, last - ROWS)
             hand_out(
-                turn.agents, turn.things, self._compiled.actions, self._compiled.targets, plans, self._cache.entries,
-                first, last, self._entry, self._plan, self._batch, turn.now_s, self._counters, self._life,
+                self._tables.packed(turn), first, last, self._entry, self._plan, self._batch, turn.now_s,
+                self._counters, self._life,
             )  # fmt: skip
             budget.spend("hand out")
             if first == 0:

@@ -38,6 +38,7 @@ class Inhabitants:
         """Of the simulation, in seconds."""
         self._in_tick = False
         self._columns: Agents | None = None
+        self._thing_columns: Things | None = None
         self._population = Population(compiled, settings.capacity, world)
         self.agents, self.things = self._population.agents, self._population.things
         self.agents.tick_s = settings.tick_s
@@ -168,4 +169,7 @@ class Inhabitants:
 
     def thing_columns(self) -> Things:
         """The thing table as kernels take it."""
-        return Things(self.things.f, self.things.taken)
+        things, kept = self.things, self._thing_columns
+        if kept is None or kept.f is not things.f:
+            kept = self._thing_columns = Things(things.f, things.taken)
+        return kept

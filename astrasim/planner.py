@@ -20,7 +20,7 @@ from .budget import Budget, cpu_clock
 from .cache import PlanCache
 from .choices import Choices
 from .forgetting import Forgetting
-from .handing import HandOut, Turn
+from .handing import HandOut, Tables, Turn
 from .kernels.columns import COUNTERS, WAIT_PLAN, Agents, Things
 from .plans import Origin, PlanStore
 from .recalling import Recalling
@@ -53,7 +53,6 @@ class Planner:
         assert wait == WAIT_PLAN
         self.scopes = Scopes(compiled, self.plans)
         self.cache = PlanCache(settings.cache_entries, policy, settings.cache_ttl_s, settings.cache_ttl_renews)
-        self.choices = Choices(compiled, self.cache, self.plans)
         self.admission = Admission(policy, pace, tiers)
         self.asked = Asked(gateway, self.scopes, self.cache, self.admission, settings.retry_after_s)
         self.budget = Budget(pace)
@@ -63,7 +62,9 @@ class Planner:
         self.planning_cpu_ms = Window(4096)
         self.overruns = 0
         self.waits = Waits()
-        self._handing = HandOut(compiled, self.cache, self.counters, self.life)
+        tables = Tables(compiled, self.cache, self.plans)
+        self.choices = Choices(tables, self.cache, self.plans)
+        self._handing = HandOut(tables, self.cache, self.counters, self.life)
         self._forgetting = Forgetting(self.plans, self.cache, self.scopes, self._handing)
         self.arrivals = Arrivals(
             self.asked, self.admission, self.cache, self.choices, self.plans, self._handing
@@ -73,7 +74,7 @@ class Planner:
             settings.shadow_share, settings.seed,
         )  # fmt: skip
         self.asking = Asking(self.asked, self.admission, self.cache, self.choices, self.recalling, policy, tiers)
-        self.serving = Serving(compiled, self.cache, self.scopes, self.counters, self.life, settings)
+        self.serving = Serving(tables, self.cache, self.scopes, self.counters, self.life, settings)
         self._first_stage = 0
         self._after = _NOTHING
         self._cpu_owed_s = 0.0
@@ -107,8 +108,8 @@ class Planner:
         obeyed, hurried = after < _ORDERS and self._obey(turn), False
         # A tick that orders took whole has nothing to share: the next one's shares leave as much for others as ever.
         if not obeyed or self.budget.left("serve"):
-            self.serving.run_shares(turn, self.plans, self.budget)
-            hurried = after < _LATE and self.serving.run_late(turn, self.plans, self.budget, self.waits.longest)
+            self.serving.run_shares(turn, self.budget)
+            hurried = after < _LATE and self.serving.run_late(turn, self.budget, self.waits.longest)
         for at in range(start, start + len(self._stages)):
             _, next_kind, work = self._stages[at % len(self._stages)]
             done = self.budget.spent_units
@@ -230,7 +231,7 @@ class Planner:
 
     def _obey(self, turn: Turn) -> bool:
         """Serve those who have a new order, and ask about them now; whether there were any."""
-        if not self.serving.obey(turn, self.plans, self.budget):
+        if not self.serving.obey(turn, self.budget):
             return False
         self.asking.ordered_ms = turn.now_ms
         if self.budget.left(self.asking.next_kind()):
@@ -248,7 +249,7 @@ class Planner:
             return
         cpu_s = cpu_clock()
         try:
-            if self.serving.obey(turn, self.plans, self.budget):
+            if self.serving.obey(turn, self.budget):
                 self.asking.ordered_ms = turn.now_ms
                 if self.gateway.memory is not None:
                     self.recalling.look(turn, self.budget)
@@ -269,10 +270,10 @@ class Planner:
         self.asking.run(turn, self.budget)
 
     def _hand_out(self, turn: Turn) -> None:
-        self._handing.run(turn, self.plans.table, self.budget)
+        self._handing.run(turn, self.budget)
 
     def _serve(self, turn: Turn) -> None:
-        self.serving.run(turn, self.plans, self.budget)
+        self.serving.run(turn, self.budget)
 
     def hand_out_all(self, arrived: list[tuple[int, int]], agents: Agents, things: Things, count: int) -> None:
         """Hand out (entry, plan) pairs now, within this call's budget. For the warm-up."""

@@ -58,6 +58,7 @@ class Recalling:
         self._lent: deque[tuple[int, int, int]] = deque(maxlen=_EXAMINED)
         self._sent: dict[tuple[int, int], int] = {}
         self._found: deque[Recalled] = deque()
+        self._parts = deque([self._tend, self._take_found, self._look_up])
         self._tick = 0
         self._vectors: NDArray[np.float32] = np.zeros((MAX_LOOKS, max(1, len(compiled.features.column))), np.float32)
         self._widths: NDArray[np.int32] = np.zeros(MAX_LOOKS, np.int32)
@@ -81,22 +82,36 @@ class Recalling:
             if self._tick % TEND_TICKS == 0:
                 self._cache.tend(turn.now_ms)
             return
-        tended = self._cache.tend(turn.now_ms)
         for level, scopes in self.memory.withdrawn():
             self._cache.withdraw(level, scopes)
+        # However little is left, each has its turn: they begin where the last turn ended.
+        for _ in range(len(self._parts)):
+            done = budget.spent_units
+            self._parts[0](turn, budget)
+            self._parts.rotate(-1)
+            if budget.spent_units > done and not budget.left("recall"):
+                return
+
+    def _tend(self, turn: Turn, budget: Budget) -> None:
+        """Look after the entries whose turn it is, and say which plans were of use and which were not."""
+        assert self.memory is not None
+        tended = self._cache.tend(turn.now_ms)
         if len(tended.retired):
             self.memory.retire(self._situations(tended.retired[:MAX_LOOKS]))
         if len(tended.used):
             self.memory.used(self._situations(tended.used[:MAX_LOOKS]))
             budget.spend("recall")
-            if not budget.left("recall"):
-                return
+
+    def _take_found(self, turn: Turn, budget: Budget) -> None:
+        assert self.memory is not None
         self._found.extend(self.memory.found())
         while self._found:
             self._take_some([self._found.popleft() for _ in range(min(len(self._found), _TAKEN))], turn)
             budget.spend("recall")
             if not budget.left("recall"):
                 return
+
+    def _look_up(self, turn: Turn, budget: Budget) -> None:
         # Who is new is looked up at once; others in larger messages now and then, because each one costs a system call.
         self.look(turn, budget, AGAIN_MS if self._tick % AGAIN_TICKS == 0 else int(NEVER))
 

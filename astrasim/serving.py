@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from .budget import Budget
 from .cache import PlanCache
 from .errors import ActionError
-from .handing import Turn
+from .handing import Tables, Turn
 from .kernels.columns import NEED_ORDER
 from .kernels.serving import list_needs, serve
-from .plans import PlanStore
 from .scopes import Scopes
 
 if TYPE_CHECKING:
     from .agents import Agent
-    from .compiled import Compiled
     from .settings import Settings
 
 log = logging.getLogger("astrasim")
@@ -117,10 +115,10 @@ class Serving:
     """
 
     def __init__(
-        self, compiled: Compiled, cache: PlanCache, scopes: Scopes, counters: NDArray[np.int64],
+        self, tables: Tables, cache: PlanCache, scopes: Scopes, counters: NDArray[np.int64],
         life: NDArray[np.float64], settings: Settings,
     ) -> None:  # fmt: skip
-        self._compiled, self._strict, self._cache, self._scopes = compiled, settings.strict, cache, scopes
+        self._tables, self._strict, self._cache, self._scopes = tables, settings.strict, cache, scopes
         self._counters, self._life = counters, life
         tiers = settings.tiers
         self._ranks = np.array([number if tier.asks else -1 for number, tier in enumerate(tiers)], np.int32)
@@ -150,7 +148,7 @@ class Serving:
         if len(self.ordered) < MAX_ORDERED:
             self.ordered[agent] = None
 
-    def obey(self, turn: Turn, plans: PlanStore, budget: Budget) -> bool:
+    def obey(self, turn: Turn, budget: Budget) -> bool:
         """Serve those who have a new order, 128 of them a tick at most, as far as the budget goes; whether any was."""
         line, first = self._orders, list(islice(self.ordered, SERVE_ROWS))
         rows = [agent.row for agent in first if agent.alive and turn.agents.need[agent.row] == NEED_ORDER]
@@ -163,16 +161,16 @@ class Serving:
             unit = np.array(rows[at : at + self._size(budget)], np.int32)
             at += len(unit)
             line.noted[:] = 0
-            left = self._serve_rows(line, unit, turn, plans, budget)
+            left = self._serve_rows(line, unit, turn, budget)
             asked_all = left and budget.left("heuristic") and self._ask_heuristics(line, turn, budget)
             if asked_all and budget.left("serve"):
-                self._serve_rows(line, unit, turn, plans, budget)
+                self._serve_rows(line, unit, turn, budget)
         for agent in first:
             if not agent.alive or turn.agents.need[agent.row] != NEED_ORDER:
                 del self.ordered[agent]
         return worked or at > 0
 
-    def run_shares(self, turn: Turn, plans: PlanStore, budget: Budget) -> None:
+    def run_shares(self, turn: Turn, budget: Budget) -> None:
         """Serve the tiers that a share of the budget is kept for, the highest first, each with no more than that."""
         agents = turn.agents
         for line in self._shares:
@@ -183,10 +181,10 @@ class Serving:
         if list_needs(agents.need, agents.tier, least, most, 0, turn.rows, self._rows[:1])[0]:
             for line in self._shares:
                 if line.may("serve", budget):
-                    self._serve(line, turn, plans, budget)
+                    self._serve(line, turn, budget)
                     budget.unneeded()
 
-    def run_late(self, turn: Turn, plans: PlanStore, budget: Budget, waited: int) -> bool:
+    def run_late(self, turn: Turn, budget: Budget, waited: int) -> bool:
         """Serve those whom the last tick left over; whether there was time for it. In half of what tiers do not use,
         or, where one has waited for a quarter of a second, in all of it, and without calling heuristics.
 
@@ -200,21 +198,17 @@ class Serving:
         everyone.is_limited = not everyone.is_urgent
         everyone.next_tick(LATE_SHARE * max(0.0, 1 - sum(line.used for line in self._shares)))
         if everyone.may("serve", budget):
-            self._serve(everyone, turn, plans, budget)
+            self._serve(everyone, turn, budget)
             budget.unneeded()
         everyone.is_urgent = False
         return budget.spent_units > before
 
-    def run(self, turn: Turn, plans: PlanStore, budget: Budget) -> None:
-        """Serve as many as the budget allows; the next tick begins with the row after the last.
-
-        Args:
-            plans: the store, not its table, which heuristics replace when they make it grow.
-        """
+    def run(self, turn: Turn, budget: Budget) -> None:
+        """Serve as many as the budget allows; the next tick begins with the row after the last."""
         self._everyone.is_limited = False
-        self.has_served_all = not turn.rows or self._serve(self._everyone, turn, plans, budget)
+        self.has_served_all = not turn.rows or self._serve(self._everyone, turn, budget)
 
-    def _serve(self, line: _Line, turn: Turn, plans: PlanStore, budget: Budget) -> bool:
+    def _serve(self, line: _Line, turn: Turn, budget: Budget) -> bool:
         """Serve those of a line; whether all of them have a plan now."""
         agents, before = turn.agents, turn.rows + 1
         while True:
@@ -229,7 +223,7 @@ class Serving:
                 found, row = list_needs(agents.need, agents.tier, *line.tiers, line.next_row, last, rows)
                 line.step(row, turn.rows)
                 if found:
-                    left += self._serve_rows(line, rows[:found], turn, plans, budget)
+                    left += self._serve_rows(line, rows[:found], turn, budget)
                     if not line.may("serve", budget):
                         return is_whole and not left and not line.rows_left
             if not left and is_whole:
@@ -246,17 +240,16 @@ class Serving:
         return SERVE_ROWS if budget.is_counted else self._unit_rows[self._is_cold]
 
     def _serve_rows(
-        self, line: _Line, rows: NDArray[np.int32], turn: Turn, plans: PlanStore, budget: Budget
+        self, line: _Line, rows: NDArray[np.int32], turn: Turn, budget: Budget
     ) -> int:
         """Serve a unit's rows; returns how many have no plan still, because their situation is unknown. It is noted."""
-        tables, scopes, agents = self._compiled, self._scopes, turn.agents
+        scopes, agents = self._scopes, turn.agents
         # Whoever follows the style of its role is not asked about: that is no answer to an order.
         patience = NEVER if line is self._orders else self._patience
         left, unknown, self._cache.wanted_count = serve(
-            agents, turn.things, tables.actions, tables.targets, plans.table, self._cache.entries, rows,
-            scopes.default_plan, scopes.style_plan, patience, self._ranks, self._cache.wanted, self._cache.wanted_count,
-            line.noted, self._unknown[: MAX_UNMET - len(line.unmet)], turn.now_ms, turn.now_s, self._counters,
-            self._life,
+            self._tables.packed(turn), rows, scopes.default_plan, scopes.style_plan, patience, self._ranks,
+            self._cache.wanted, self._cache.wanted_count, line.noted, self._unknown[: MAX_UNMET - len(line.unmet)],
+            turn.now_ms, turn.now_s, self._counters, self._life,
         )  # fmt: skip
         for row in self._unknown[:unknown].tolist():
             line.unmet[agents.scope.item(row), agents.key.item(row)] = None

@@ -133,7 +133,7 @@ def costs(sim: Simulation) -> dict[str, float | None]:
         agents.need[rows] = NEED_END
         planner.budget.start()
         begun_s = cpu_clock()
-        planner.serving.run(turn, planner.plans, planner.budget)
+        planner.serving.run(turn, planner.budget)
         return (cpu_clock() - begun_s) * 1e6
 
     each: dict[str, float | None] = {

@@ -244,6 +244,19 @@ def test_a_budget_of_a_microsecond_serves_everyone_in_the_end(simulate: Simulate
     assert waiting(sim) == 0 and stand_in.asked
 
 
+def test_however_small_the_budget_requests_without_an_answer_are_given_up(simulate: Simulate, stand_in: Any) -> None:
+    sim = simulate(world(), settings={"budget_ms": 0.001, "strict": False, "deadline_s": 1.0})
+    sim.planner.gateway = stand_in
+    sim.spawn_many("unit", 50, mood=np.arange(50))
+    while not stand_in.asked:
+        sim.tick()
+    for _ in range(300):  # five seconds
+        sim.tick()
+    now_s = sim.planner.clock()
+    assert stand_in.cancelled and sim.planner.counts.reasons["expired"]
+    assert all(now_s - request.deadline_s < 2.0 for request in sim.planner.requests.values())
+
+
 # Units
 
 

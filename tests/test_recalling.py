@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from astrasim import Domain, Observer, Simulation, Source
@@ -60,11 +61,12 @@ class Tiers(Observer):
             self.of_requests.append(request.tier)
 
 
-def world(*ideas: str) -> Domain:
+def world(*ideas: str, moods: int = 10) -> Domain:
     domain = Domain("test", ["unit"])
     domain.column("mood")
     domain.reference("friend")
-    domain.feature("humour", column="mood", edges=[i + 0.5 for i in range(9)], words=list("abcdefghij"), hysteresis=0)
+    domain.feature("humour", column="mood", edges=[i + 0.5 for i in range(moods - 1)], words=[str(i) for i in range(moods)],
+                   hysteresis=0)  # fmt: skip
     domain.place("north", 0, 10_000)
     domain.stock("approach", name="go", targets=["north"], speed=1)
     domain.stock("follow", targets=["friend"], speed=1)
@@ -82,10 +84,11 @@ def sim(simulate: Simulate, stand_in: Any, memory: Memory) -> Simulation:
     return started(simulate, stand_in, memory)
 
 
-def started(simulate: Simulate, stand_in: Any, memory: Memory, *ideas: str, **settings: Any) -> Simulation:
-    sim = simulate(
-        world(*ideas), settings={"tick_s": 0.1, "requests_per_second": 1000.0, "deadline_s": 600.0, **settings}
-    )
+def started(
+    simulate: Simulate, stand_in: Any, memory: Memory, *ideas: str, moods: int = 10, **settings: Any
+) -> Simulation:
+    settings = {"tick_s": 0.1, "requests_per_second": 1000.0, "deadline_s": 600.0, **settings}
+    sim = simulate(world(*ideas, moods=moods), settings=settings)
     sim.planner.gateway, stand_in.memory, memory.sim = stand_in, memory, sim
     return sim
 
@@ -262,3 +265,21 @@ def test_a_plan_whose_steps_keep_failing_is_retired(sim: Simulation, stand_in: A
             agent.friend = friend
         run(sim, 3)
     assert sim.stats().cache.retired == 1 and memory.retired == [(int(sim.agents.scope[0]), 0)]
+
+
+def test_with_one_unit_a_turn_what_is_new_is_looked_up_though_plans_are_of_use_all_the_time(
+    simulate: Simulate, stand_in: Any, memory: Memory
+) -> None:
+    said: list[int] = []
+    memory.used = lambda pairs: said.append(len(pairs))  # type: ignore[method-assign]
+    sim = started(simulate, stand_in, memory, moods=250, budget_units=400)
+    memory.known = {mood: (0, "wait self", None) for mood in range(200)}
+    sim.spawn_many("unit", 250, mood=np.arange(250) % 200)
+    run(sim, 100)
+    assert sim.planner.cache.statistics().with_model_plan == 200
+    sim.pace.budget_units = 1
+    said.clear()
+    sim.agents.mood[200:] = 200 + np.arange(50)
+    run(sim, 1200)
+    assert len(stand_in.asked) == stand_in.max_in_flight, "of the 50 as many as there are places"
+    assert len(said) > 100

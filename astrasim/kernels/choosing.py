@@ -5,20 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import HEURISTIC, Actions, Agents, Plans, Targets, Things
+from .columns import HEURISTIC
 from .compiling import kernel
 from .lookup import IN_FLIGHT, WAITED_FOR
-from .planning import is_legal
+from .planning import is_legal, unpack
 
 
 @kernel
-def legal_steps(
-    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, count: int, entry: int, plan: int,
-    waiting: bool,
-) -> int:  # fmt: skip
+def legal_steps(packed: NDArray[np.int64], count: int, entry: int, plan: int, waiting: bool) -> int:
     """The steps of ``plan`` that could start now, as bits (bit 0 for step 0): for any of those of the first ``count``
     agents who got their plan at cache entry ``entry`` (and wait for the model's, if ``waiting``), or for nobody (0
     then) if nobody did."""
+    agents, things, actions, targets, plans, _ = unpack(packed)
     legal = 0
     every = (1 << plans.length[plan]) - 1
     for i in range(count):

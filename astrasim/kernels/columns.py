@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+_D = TypeVar("_D", bound=np.generic)
+Matrix = np.ndarray[tuple[int, int], np.dtype[_D]]
+"""Of two dimensions, which :mod:`.packing` must know."""
 
 # Float columns that every agent has, by number.
 X, Y, VX, VY, HOME_X, HOME_Y, HP, STAMINA, AMMO = range(9)
@@ -41,8 +45,8 @@ COUNTERS = 20
 class Agents(NamedTuple):
     """Columns of the agent table; see ``population.AGENT_FIXED`` for what each holds."""
 
-    f: NDArray[np.float32]
-    r: NDArray[np.int32]
+    f: Matrix[np.float32]
+    r: Matrix[np.int32]
     kind: NDArray[np.int16]
     uid: NDArray[np.int64]
     scope: NDArray[np.int32]
@@ -69,9 +73,9 @@ class Agents(NamedTuple):
 class Plans(NamedTuple):
     """The plan store: ``action``, ``target`` and ``seconds`` have shape (plans, 8), of which ``length`` are steps."""
 
-    action: NDArray[np.int16]
-    target: NDArray[np.int16]
-    seconds: NDArray[np.float32]
+    action: Matrix[np.int16]
+    target: Matrix[np.int16]
+    seconds: Matrix[np.float32]
     length: NDArray[np.int32]
     from_model: NDArray[np.uint8]
 
@@ -89,8 +93,8 @@ class Actions(NamedTuple):
     hit_column: NDArray[np.int32]
     gain_column: NDArray[np.int32]
     cooldown_column: NDArray[np.int32]
-    need_column: NDArray[np.int32]
-    need_least: NDArray[np.float32]
+    need_column: Matrix[np.int32]
+    need_least: Matrix[np.float32]
     speed: NDArray[np.float32]
     near: NDArray[np.float32]
     radius: NDArray[np.float32]
@@ -117,7 +121,7 @@ class Targets(NamedTuple):
 class Things(NamedTuple):
     """Columns of the thing table."""
 
-    f: NDArray[np.float32]
+    f: Matrix[np.float32]
     taken: NDArray[np.uint8]
 
 

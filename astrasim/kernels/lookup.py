@@ -6,6 +6,7 @@ touches eight entries at most, whatever the size. Entries with a request in flig
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from .compiling import kernel
 from .lanes import fetch
+from .packing import unpacks
 
 WAYS = 8
 WANTED, IN_FLIGHT, WAITED_FOR, RECALLED, ORDERED = 1, 2, 4, 8, 16
@@ -56,6 +58,9 @@ class Entries(NamedTuple):
     expires: NDArray[np.int64]
     failed: NDArray[np.int32]
     done: NDArray[np.int32]
+
+
+unpack: Callable[[NDArray[np.int64]], tuple[Entries]] = unpacks(Entries)
 
 
 @kernel
@@ -102,14 +107,32 @@ def fetch_entry(entries: Entries, scope: int, key: int) -> None:
 
 
 @kernel
-def find_all(entries: Entries, scopes: NDArray[np.int32], keys: NDArray[np.int64], out: NDArray[np.int32]) -> None:
+def find_all(packed: NDArray[np.int64], scopes: NDArray[np.int32], keys: NDArray[np.int64], out: NDArray[np.int32]) -> None:
     """The entries of many (scope, key), or -1 each."""
+    (entries,) = unpack(packed)
     for k in range(len(keys)):
         out[k] = find(entries, scopes[k], keys[k])
 
 
 @kernel
-def insert(entries: Entries, scope: int, key: int, now: int) -> tuple[int, bool]:
+def put(packed: NDArray[np.int64], scope: int, key: int, plan: int, now: int) -> tuple[int, bool, bool]:
+    """Remember the heuristic's ``plan`` for (scope, key).
+
+    Returns:
+        (its entry, whether it is a new one, whether another had to go). -1 if its set is all in flight.
+    """
+    (entries,) = unpack(packed)
+    e, is_new, evicted = find(entries, scope, key), False, False
+    if e < 0:
+        e, evicted = _insert(entries, scope, key, now)
+        is_new = e >= 0
+    if e >= 0:
+        entries.heuristic[e] = plan
+    return e, is_new, evicted
+
+
+@kernel
+def _insert(entries: Entries, scope: int, key: int, now: int) -> tuple[int, bool]:
     """A fresh entry for (scope, key), which has none, and whether another had to go. -1 if its set is all in flight."""
     first = _first_way(scope, key, len(entries.key))
     best = -1
@@ -159,10 +182,11 @@ def want(entries: Entries, e: int, wanted: NDArray[np.int32], count: int, now: i
 
 @kernel
 def raise_tier(
-    entries: Entries, waits_for: NDArray[np.int32], tier: int, wanted: NDArray[np.int32], count: int, now: int
+    packed: NDArray[np.int64], waits_for: NDArray[np.int32], tier: int, wanted: NDArray[np.int32], count: int, now: int
 ) -> int:
     """Agents who wait for the model's plan at the entries ``waits_for`` are of another ``tier`` now: let that count.
     Returns the new length of ``wanted``."""
+    (entries,) = unpack(packed)
     for e in waits_for:
         entries.tier[e] = max(entries.tier[e], tier)
         entries.used[e] = now
@@ -187,15 +211,16 @@ def worth(entries: Entries, e: int, now: int, aging: int) -> np.int64:
 
 
 @kernel
-def worths(entries: Entries, wanted: NDArray[np.int32], now: int, aging: int, out: NDArray[np.int64]) -> None:
+def worths(packed: NDArray[np.int64], wanted: NDArray[np.int32], now: int, aging: int, out: NDArray[np.int64]) -> None:
     """Write the :func:`worth` of each of ``wanted`` to ``out``; -1 for those that are not wanted any more."""
+    (entries,) = unpack(packed)
     for i in range(len(wanted)):
         out[i] = worth(entries, wanted[i], now, aging) if entries.flags[wanted[i]] & WANTED else -1
 
 
 @kernel
 def unlooked(
-    entries: Entries, wanted: NDArray[np.int32], count: int, now: int, again: int, ends: int, out: NDArray[np.int32]
+    packed: NDArray[np.int64], wanted: NDArray[np.int32], count: int, now: int, again: int, ends: int, out: NDArray[np.int32]
 ) -> int:
     """Write those of ``wanted[:count]`` to ``out`` that are due to be looked up behind the gateway, high tiers first:
     those that never were, or not for ``again`` ms. They may take until ``ends``.
@@ -203,6 +228,7 @@ def unlooked(
     Returns:
         how many there are, at most ``len(out)``.
     """
+    (entries,) = unpack(packed)
     found = 0
     for minions in range(2):
         for at in range(count):
@@ -221,7 +247,7 @@ def unlooked(
 
 @kernel
 def pick(
-    entries: Entries, wanted: NDArray[np.int32], count: int, now: int, stale: int, aging: int, may_ask: int,
+    packed: NDArray[np.int64], wanted: NDArray[np.int32], count: int, now: int, stale: int, aging: int, may_ask: int,
     looks: bool,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Take the entry that most deserves a request out of ``wanted[:count]``, of those whose tier is a bit of
@@ -234,6 +260,7 @@ def pick(
     Returns:
         (entry or -1, the new count, how many were dropped that somebody might have asked about).
     """
+    (entries,) = unpack(packed)
     best, best_at, best_rank = -1, -1, np.int64(-1)
     at = dropped = 0
     while at < count:
@@ -261,7 +288,7 @@ def pick(
 
 @kernel
 def tend(
-    entries: Entries, first: int, last: int, now: int, lately: int, renews: int, failures: int, failing: float,
+    packed: NDArray[np.int64], first: int, last: int, now: int, lately: int, renews: int, failures: int, failing: float,
     retired: NDArray[np.int32], used: NDArray[np.int32],
 ) -> tuple[int, int, int]:  # fmt: skip
     """Look after ``entries[first:last]``: give up the model's plans that are too old, and those of which at least
@@ -275,6 +302,7 @@ def tend(
     Returns:
         how many expired, were retired, were of use.
     """
+    (entries,) = unpack(packed)
     expired = failed = useful = 0
     for e in range(first, last):
         if entries.model[e] < 0 or entries.flags[e] & IN_FLIGHT:

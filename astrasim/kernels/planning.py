@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +40,12 @@ from .columns import (
 )
 from .compiling import kernel
 from .lookup import RECALLED, Entries
+from .packing import unpacks
+
+unpack: Callable[[NDArray[np.int64]], tuple[Agents, Things, Actions, Targets, Plans, Entries]] = unpacks(
+    Agents, Things, Actions, Targets, Plans, Entries
+)
+"""All tables that planning works on, see :class:`astrasim.handing.Tables`."""
 
 
 @kernel
@@ -152,9 +160,8 @@ def _is_any(entry: NDArray[np.int32], arrived: NDArray[np.int32], count: int) ->
 
 @kernel
 def hand_out(
-    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries,
-    first: int, last: int, arrived_entry: NDArray[np.int32], arrived_plan: NDArray[np.int32], count: int, now: float,
-    counters: NDArray[np.int64], life: NDArray[np.float64],
+    packed: NDArray[np.int64], first: int, last: int, arrived_entry: NDArray[np.int32],
+    arrived_plan: NDArray[np.int32], count: int, now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """Give the first ``count`` of the plans that arrived to those of the rows first..last that wait for them and that
     they still fit.
@@ -162,6 +169,7 @@ def hand_out(
     An agent waits if it runs the heuristic's plan for that very situation. The plan takes over at once if the running
     action lets it, else when its step ends.
     """
+    agents, things, actions, targets, plans, entries = unpack(packed)
     while first < last:
         beyond = min(first + 64, last)
         if _is_any(agents.entry[first:beyond], arrived_entry, count):

@@ -35,7 +35,7 @@ from .columns import (
 from .compiling import kernel
 from .lanes import fetch
 from .lookup import IN_FLIGHT, ORDERED, Entries, fetch_entry, find, mixed, want
-from .planning import begin_plan, is_legal, same_steps
+from .planning import begin_plan, is_legal, same_steps, unpack
 
 AHEAD = 8
 
@@ -127,8 +127,8 @@ def _fetch_agent(agents: Agents, i: int) -> None:
 
 @kernel
 def serve(
-    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries,
-    rows: NDArray[np.int32], default_plan: NDArray[np.int32], style_plan: NDArray[np.int32], patience: int,
+    packed: NDArray[np.int64], rows: NDArray[np.int32], default_plan: NDArray[np.int32],
+    style_plan: NDArray[np.int32], patience: int,
     ranks: NDArray[np.int32], wanted: NDArray[np.int32], wanted_count: int, noted: NDArray[np.uint64],
     unknown: NDArray[np.int32], now_ms: int, now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
 ) -> tuple[int, int, int]:  # fmt: skip
@@ -143,6 +143,7 @@ def serve(
     then the agent waits a second.
 
     Args:
+        packed: all tables of planning, see :class:`astrasim.handing.Tables`.
         ranks: by tier, its rank among those that ask models, -1 for one that does not.
         noted: situations of which a row went to ``unknown`` already, each where its hash says; a power of 2 of them.
             Two that share a place may be noted twice.
@@ -150,6 +151,7 @@ def serve(
     Returns:
         (how many keep their need, number of unknown rows, new length of ``wanted``).
     """
+    agents, things, actions, targets, plans, entries = unpack(packed)
     left = missing = 0
     for k in range(len(rows)):
         i = rows[k]

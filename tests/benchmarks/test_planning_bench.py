@@ -14,6 +14,7 @@ from astrasim import Domain, Simulation, Status
 from astrasim.kernels.acting import act
 from astrasim.kernels.columns import DONE, NEED_END, RUNNING
 from astrasim.kernels.finishing import finish
+from astrasim.handing import Tables, Turn
 from astrasim.kernels.lookup import find
 from astrasim.kernels.planning import hand_out
 from astrasim.kernels.serving import count_waiting, list_needs, serve
@@ -64,6 +65,8 @@ class Crowd:
         self.work = make_work(N, len(self.tables.actions.motion) * len(self.tables.targets.sort))
         self.entries, self.plans = self.planner.cache.entries, self.planner.plans.table
         self.counts = self.planner.counters, self.planner.life
+        tables = Tables(self.tables, self.planner.cache, self.planner.plans)
+        self.packed = tables.packed(Turn(self.agents, self.things, N, sim.time))
 
     def restore(self, saved: list[NDArray[Any]]) -> None:
         for array, old in zip(self.arrays, saved, strict=True):
@@ -84,19 +87,14 @@ class Crowd:
         )  # fmt: skip
 
     def serve(self, rows: Any) -> None:
-        t, cache = self.tables, self.planner.cache
+        cache, scopes = self.planner.cache, self.planner.scopes
         serve(
-            self.agents, self.things, t.actions, t.targets, self.plans, self.entries, rows,
-            self.planner.scopes.default_plan, self.planner.scopes.style_plan, 15, np.arange(4, dtype=np.int32),
-            cache.wanted, 0, np.zeros(64, np.uint64), np.zeros(len(rows), np.int32), 0, self.sim.time, *self.counts,
+            self.packed, rows, scopes.default_plan, scopes.style_plan, 15, np.arange(4, dtype=np.int32), cache.wanted,
+            0, np.zeros(64, np.uint64), np.zeros(len(rows), np.int32), 0, self.sim.time, *self.counts,
         )  # fmt: skip
 
     def hand_out(self, entry: Any, plan: Any) -> None:
-        t = self.tables
-        hand_out(
-            self.agents, self.things, t.actions, t.targets, self.plans, self.entries, 0, N, entry, plan, len(entry),
-            self.sim.time, *self.counts,
-        )  # fmt: skip
+        hand_out(self.packed, 0, N, entry, plan, len(entry), self.sim.time, *self.counts)
 
 
 @pytest.fixture
