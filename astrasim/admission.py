@@ -49,7 +49,7 @@ class Admission:
         self._dearest = 0.0
 
     def pass_time(self, now: float) -> None:
-        """Call once a tick."""
+        """Call before :meth:`decide`, once a tick at least while anybody may ask."""
         passed_s = now - self._filled_s
         self._requests = _filled(self._requests, self._pace.requests_per_second, passed_s)
         for number, tier in enumerate(self._tiers):

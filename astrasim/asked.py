@@ -53,6 +53,8 @@ class Asked:
         self.clock: Callable[[], float] = monotonic
         self.requests: dict[int, Request] = {}
         self.counts = RequestCounts()
+        self.has_unsent = False
+        """Whether the gateway was asked something, or told that a request is given up, and did not send it yet."""
         self._scopes, self._cache, self._admission = scopes, cache, admission
         self._retry_ms = int(retry_after_s * 1000)
         self._declared: set[int] = set()
@@ -94,6 +96,7 @@ class Asked:
         assert self.gateway is not None
         del self.requests[request.id]
         self.gateway.cancel(request.id)
+        self.has_unsent = True
         self._admission.gave_up(request.id)
         self.end(request, state, reason, now_ms)
         self.counts.reasons[reason] += 1
@@ -106,6 +109,12 @@ class Asked:
             self._admission.gave_up(request.id)
             self.end(request, RequestState.CANCELLED, "model taken away", now_ms)
         self.requests.clear()
+
+    def flush(self) -> None:
+        """Let the gateway send what it was asked."""
+        if self.gateway is not None:
+            self.gateway.flush()
+        self.has_unsent = False
 
     def change_gateway(self, gateway: Asker | None) -> None:
         """Ask through another gateway from now on; the old one is told to end, and is not waited for."""

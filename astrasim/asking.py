@@ -63,6 +63,7 @@ class Asking:
         """Ask, as far as requests may go out and the budget goes."""
         if self._asked.gateway is None:
             return
+        self._admission.pass_time(self._asked.clock())
         self._present, self._examines = None, not orders_only
         while True:
             kind = self.next_kind()
@@ -189,6 +190,7 @@ class Asking:
         asked.requests[request.id] = request
         self._cache.sent(entry)
         asked.counts.sent += 1
+        asked.has_unsent = True
         self._admission.sent(request.id, now_s, tier)
         self._recalling.asked(is_lent)
         return True

@@ -138,6 +138,11 @@ class Budget:
         """What every tick ends with, however little is left, took so long: as much is set aside in the next."""
         self._close_s = _estimate(min(took_s, max(2 * self._close_s, _UNIT_S)), self._close_s, _KEPT_FIRST)
 
+    @property
+    def may_close(self) -> bool:
+        """Whether there is time for what every tick ends with, by a unit's time too late at most."""
+        return self.is_counted or time.perf_counter() + self._close_s < self._end_s + _UNIT_S
+
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self._start_s) * 1000
 

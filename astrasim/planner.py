@@ -99,8 +99,10 @@ class Planner:
         self.budget.start()
         cpu_s, self._cpu_owed_s = cpu_clock() - self._cpu_owed_s, 0.0
         turn = Turn(agents, things, count, now_s)
-        self.admission.pass_time(self.clock())
         self.serving.begin()
+        if self.asked.has_unsent and self.budget.left("flush"):
+            self.asked.flush()
+            self.budget.looked()
         start, self._first_stage = self._first_stage, 0
         # Whoever has a new order goes before everything else, and whoever was left over before all but tiers that have
         # a share; but where these leave no time for anything else, the next tick begins with what comes after them.
@@ -127,8 +129,9 @@ class Planner:
                 self.budget.looked()
         else:
             ended_s = cpu_clock()
-        if self.gateway is not None:
-            self.gateway.flush()  # or what was asked would go out in the next tick only
+        # Or what was asked would go out in the next tick only; as it does where there is no time for it.
+        if self.budget.may_close or not self.asked.has_unsent:
+            self.asked.flush()
         if self._pace.budget_ms:
             self.waits.count(turn, self.serving.has_served_all, len(self._handing))
         self.planning_ms.add(self.budget.elapsed_ms())
@@ -255,7 +258,7 @@ class Planner:
                     self.recalling.look(turn, self.budget)
                 elif self.budget.left(self.asking.next_kind()):
                     self.asking.run(turn, self.budget, orders_only=True)
-                self.gateway.flush()
+                self.asked.flush()
         finally:
             self.budget.owe()
             self._cpu_owed_s += cpu_clock() - cpu_s

@@ -26,12 +26,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("astrasim")
 
-SERVE_ROWS, MOST_ROWS = 128, 1024
-"""Agents in a unit: the first where units are counted, and how far it rises where they are timed. Not below, because
-the first unit of a tick takes 0.1 ms however small it is."""
-UNIT_S = {True: 75e-6, False: 150e-6}
-"""A unit of serving that took longer was too large; the first of a tick, and the others, which are begun only where
-they fit."""
+LEAST_ROWS, SERVE_ROWS, MOST_ROWS = 32, 128, 1024
+"""Agents in a unit: how far it falls where units are timed, where they are counted, and how far it rises."""
+UNIT_S = {True: 60e-6, False: 150e-6}
+"""A unit of serving that took longer was too large; the first of a tick, which is begun in any case where it is what the
+tick begins with, and the others, which are begun only where they fit."""
 MAX_ORDERED = 256
 MAX_UNMET = 1024
 PATIENCE_S = 0.25
@@ -150,6 +149,8 @@ class Serving:
 
     def obey(self, turn: Turn, budget: Budget) -> bool:
         """Serve those who have a new order, 128 of them a tick at most, as far as the budget goes; whether any was."""
+        if not self.ordered:
+            return False
         line, first = self._orders, list(islice(self.ordered, SERVE_ROWS))
         rows = [agent.row for agent in first if agent.alive and turn.agents.need[agent.row] == NEED_ORDER]
         at, worked = 0, False
@@ -268,7 +269,7 @@ class Serving:
         """Let further units like this one take about ``UNIT_S``."""
         size, unit_s = self._unit_rows[self._is_cold], UNIT_S[self._is_cold]
         if took_s > unit_s:
-            size = max(SERVE_ROWS, size * 3 // 4)
+            size = max(LEAST_ROWS, size * 3 // 4)
         elif rows == size and took_s < 0.7 * unit_s:
             size = min(MOST_ROWS, size * 5 // 4)
         self._unit_rows[self._is_cold] = size
