@@ -92,7 +92,8 @@ class PlanCache:
             look_ends=np.zeros(size, np.int64), expires=np.full(size, NEVER, np.int64),
             failed=np.zeros(size, np.int32), done=np.zeros(size, np.int32),
         )  # fmt: skip
-        self._packed = np.array(pack(self.entries))
+        self.packed = np.array(pack(self.entries))
+        """As kernels take them."""
         policy = policy or GatewayPolicy()
         self._aging_ms, self._max_waiting = int(policy.aging_s * 1000), policy.max_waiting
         # Room for what comes within a tick; :meth:`crowd_out` then lets the best stay.
@@ -113,12 +114,12 @@ class PlanCache:
         """The entries of many (scope, key), or -1 each."""
         found = np.zeros(len(situations), np.int32)
         scopes, keys = zip(*situations, strict=True) if situations else ((), ())
-        find_all(self._packed, np.array(scopes, np.int32), np.array(keys, np.int64), found)
+        find_all(self.packed, np.array(scopes, np.int32), np.array(keys, np.int64), found)
         return found
 
     def put_heuristic(self, scope_id: int, key: int, plan: int, now_ms: int) -> int:
         """Remember the heuristic's plan for a situation; returns its entry, or -1 if there was no room for it."""
-        entry, is_new, evicted = put(self._packed, scope_id, key, plan, now_ms)
+        entry, is_new, evicted = put(self.packed, scope_id, key, plan, now_ms)
         self.inserted += is_new
         self.evictions += evicted
         return int(entry)
@@ -127,7 +128,7 @@ class PlanCache:
         """Take the situation that most deserves a request, of those where the highest tier that waits is one of
         ``may_ask`` (a bit each); or -1. ``looks``: of those that were looked up in vain."""
         entry, self.wanted_count, stale = pick(
-            self._packed, self.wanted, self.wanted_count, now_ms, int(stale_s * 1000), self._aging_ms, may_ask, looks
+            self.packed, self.wanted, self.wanted_count, now_ms, int(stale_s * 1000), self._aging_ms, may_ask, looks
         )
         self.unasked["stale"] += int(stale)
         return int(entry)
@@ -135,7 +136,7 @@ class PlanCache:
     def due_looks(self, now_ms: int, again_ms: int, takes_ms: int) -> NDArray[np.int32]:
         """Up to 64 entries that are to be looked up behind the gateway now, which may take ``takes_ms``."""
         found = unlooked(
-            self._packed, self.wanted, self.wanted_count, now_ms, again_ms, now_ms + takes_ms, self._due
+            self.packed, self.wanted, self.wanted_count, now_ms, again_ms, now_ms + takes_ms, self._due
         )
         return self._due[:found]
 
@@ -153,7 +154,7 @@ class PlanCache:
             return False
         waiting, keep = self.wanted[: self.wanted_count], (most + 1) // 2
         worth = np.empty(len(waiting), np.int64)
-        worths(self._packed, waiting, now_ms, self._aging_ms, worth)
+        worths(self.packed, waiting, now_ms, self._aging_ms, worth)
         order = np.argpartition(-worth, keep - 1) if keep else np.arange(len(worth))
         dropped = waiting[order[keep:]]
         self.entries.flags[dropped] &= ~np.uint8(WANTED | ORDERED)
@@ -164,7 +165,7 @@ class PlanCache:
 
     def raise_tier(self, waits_for: NDArray[np.int32], tier: int, now_ms: int) -> None:
         """Agents who wait for the model's plan at these entries are of another tier now."""
-        self.wanted_count = raise_tier(self._packed, waits_for, tier, self.wanted, self.wanted_count, now_ms)
+        self.wanted_count = raise_tier(self.packed, waits_for, tier, self.wanted, self.wanted_count, now_ms)
 
     @property
     def is_crowded(self) -> bool:
@@ -226,7 +227,7 @@ class PlanCache:
         last = self._tended = min(size, first + min(ceil(size * share), TEND_MOST))
         renews_ms = int(NEVER) if self._ttl_ms is None or not self._renews else self._ttl_ms
         expired, retired, used = tend(
-            self._packed, first, last, now_ms, now_ms - int(TEND_S * 1000), renews_ms, FAILURES, FAILING_SHARE,
+            self.packed, first, last, now_ms, now_ms - int(TEND_S * 1000), renews_ms, FAILURES, FAILING_SHARE,
             self._retired, self._used,
         )  # fmt: skip
         self.expired += expired

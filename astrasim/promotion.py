@@ -25,7 +25,7 @@ class Promotion:
         self.prompts = [tier.prompt or settings.prompt for tier in settings.tiers]
 
     def number(self, name: str, where: str) -> int:
-        """The number of the tier called ``name``.
+        """The number of the tier called ``name``, into which agents are put now.
 
         Raises:
             DomainError: if there is none.
@@ -33,7 +33,9 @@ class Promotion:
         names = [tier.name for tier in self._tiers]
         if name not in names:
             raise DomainError(unknown(name, names, where, "tier"))
-        return names.index(name)
+        number = names.index(name)
+        self._planner.serving.meet(number)
+        return number
 
     def promote(self, rows: NDArray[np.int64], number: int, now_s: float) -> None:
         """Put the agents of ``rows`` into the tier of this number."""

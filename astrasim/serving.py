@@ -29,8 +29,8 @@ log = logging.getLogger("astrasim")
 LEAST_ROWS, SERVE_ROWS, MOST_ROWS = 32, 128, 1024
 """Agents in a unit: how far it falls where units are timed, where they are counted, and how far it rises."""
 UNIT_S = {True: 60e-6, False: 150e-6}
-"""A unit of serving that took longer was too large; the first of a tick, which is begun in any case where it is what the
-tick begins with, and the others, which are begun only where they fit."""
+"""A unit of serving that took longer was too large; the first of a tick, which may be begun in any case, and others,
+which are begun only where they fit."""
 MAX_ORDERED = 256
 MAX_UNMET = 1024
 PATIENCE_S = 0.25
@@ -133,7 +133,10 @@ class Serving:
         """In a tick's first unit of serving, for which nothing is in the processor's caches, and in the others."""
         self._is_cold = True
         self._everyone, self._orders = _Line(), _Line()
-        self._shares = [_Line(n, tier.budget_share) for n, tier in enumerate(tiers) if tier.budget_share][::-1]
+        self._kept = [_Line(n, tier.budget_share) for n, tier in enumerate(tiers) if tier.budget_share][::-1]
+        self._shares: list[_Line] = []
+        """Of those that a share is kept for, the tiers that anybody was ever of: most games have none, and to look for
+        their agents takes a tenth of the smallest budgets."""
         self.ordered: OrderedDict[Agent, None] = OrderedDict()
         """Who got a new order, and is to be served before all others."""
 
@@ -141,6 +144,10 @@ class Serving:
         """A tick's planning begins."""
         self._some_are_late, self.has_served_all = not self.has_served_all, False
         self._is_cold = True
+
+    def meet(self, tier: int) -> None:
+        """Some agents are of this tier from now on."""
+        self._shares = [line for line in self._kept if line in self._shares or line.tier == tier]
 
     def order(self, agent: Agent) -> None:
         """It got a new order. If very many did in a tick, the others are served with everyone."""
@@ -174,10 +181,10 @@ class Serving:
     def run_shares(self, turn: Turn, budget: Budget) -> None:
         """Serve the tiers that a share of the budget is kept for, the highest first, each with no more than that."""
         agents = turn.agents
-        for line in self._shares:
-            line.next_tick(line.share)
         if not self._shares or not turn.rows:
             return
+        for line in self._shares:
+            line.next_tick(line.share)
         least, most = self._shares[-1].tier, self._shares[0].tier
         if list_needs(agents.need, agents.tier, least, most, 0, turn.rows, self._rows[:1])[0]:
             for line in self._shares:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from astrasim import Domain, Observer, Simulation, Source
+from astrasim.cache import Tended
 from astrasim.gateway.recalled import Look, MemoryStatistics, Recalled
 from astrasim.records import RequestRecord
 from astrasim.requests import RequestState
@@ -61,12 +62,11 @@ class Tiers(Observer):
             self.of_requests.append(request.tier)
 
 
-def world(*ideas: str, moods: int = 10) -> Domain:
+def world(*ideas: str) -> Domain:
     domain = Domain("test", ["unit"])
     domain.column("mood")
     domain.reference("friend")
-    domain.feature("humour", column="mood", edges=[i + 0.5 for i in range(moods - 1)], words=[str(i) for i in range(moods)],
-                   hysteresis=0)  # fmt: skip
+    domain.feature("humour", column="mood", edges=[i + 0.5 for i in range(9)], words=list("abcdefghij"), hysteresis=0)
     domain.place("north", 0, 10_000)
     domain.stock("approach", name="go", targets=["north"], speed=1)
     domain.stock("follow", targets=["friend"], speed=1)
@@ -84,11 +84,10 @@ def sim(simulate: Simulate, stand_in: Any, memory: Memory) -> Simulation:
     return started(simulate, stand_in, memory)
 
 
-def started(
-    simulate: Simulate, stand_in: Any, memory: Memory, *ideas: str, moods: int = 10, **settings: Any
-) -> Simulation:
-    settings = {"tick_s": 0.1, "requests_per_second": 1000.0, "deadline_s": 600.0, **settings}
-    sim = simulate(world(*ideas, moods=moods), settings=settings)
+def started(simulate: Simulate, stand_in: Any, memory: Memory, *ideas: str, **settings: Any) -> Simulation:
+    sim = simulate(
+        world(*ideas), settings={"tick_s": 0.1, "requests_per_second": 1000.0, "deadline_s": 600.0, **settings}
+    )
     sim.planner.gateway, stand_in.memory, memory.sim = stand_in, memory, sim
     return sim
 
@@ -267,19 +266,14 @@ def test_a_plan_whose_steps_keep_failing_is_retired(sim: Simulation, stand_in: A
     assert sim.stats().cache.retired == 1 and memory.retired == [(int(sim.agents.scope[0]), 0)]
 
 
-def test_with_one_unit_a_turn_what_is_new_is_looked_up_though_plans_are_of_use_all_the_time(
-    simulate: Simulate, stand_in: Any, memory: Memory
+def test_with_one_unit_a_turn_what_is_wanted_is_looked_up_though_there_are_always_plans_that_were_of_use(
+    simulate: Simulate, stand_in: Any, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[int] = []
-    memory.used = lambda pairs: said.append(len(pairs))  # type: ignore[method-assign]
-    sim = started(simulate, stand_in, memory, moods=250, budget_units=400)
-    memory.known = {mood: (0, "wait self", None) for mood in range(200)}
-    sim.spawn_many("unit", 250, mood=np.arange(250) % 200)
+    said: list[Any] = []
+    memory.used = said.append  # type: ignore[method-assign]
+    sim = started(simulate, stand_in, memory, budget_units=1)
+    sim.spawn("unit")
+    of_use = Tended(np.zeros(0, np.int32), np.zeros(1, np.int32))
+    monkeypatch.setattr(sim.planner.cache, "tend", lambda now_ms: of_use)
     run(sim, 100)
-    assert sim.planner.cache.statistics().with_model_plan == 200
-    sim.pace.budget_units = 1
-    said.clear()
-    sim.agents.mood[200:] = 200 + np.arange(50)
-    run(sim, 1200)
-    assert len(stand_in.asked) == stand_in.max_in_flight, "of the 50 as many as there are places"
-    assert len(said) > 100
+    assert memory.looked and sim.stats().looks.answered and stand_in.asked and said

@@ -17,6 +17,7 @@ from .lanes import fetch
 from .packing import unpacks
 
 WAYS = 8
+AHEAD = 8
 WANTED, IN_FLIGHT, WAITED_FOR, RECALLED, ORDERED = 1, 2, 4, 8, 16
 EXACT, NEAR, BY_ORDER = range(3)
 NEVER = np.int64(1 << 62)
@@ -61,6 +62,7 @@ class Entries(NamedTuple):
 
 
 unpack: Callable[[NDArray[np.int64]], tuple[Entries]] = unpacks(Entries)
+"""In a kernel that is called with the cache's entries packed."""
 
 
 @kernel
@@ -107,7 +109,9 @@ def fetch_entry(entries: Entries, scope: int, key: int) -> None:
 
 
 @kernel
-def find_all(packed: NDArray[np.int64], scopes: NDArray[np.int32], keys: NDArray[np.int64], out: NDArray[np.int32]) -> None:
+def find_all(
+    packed: NDArray[np.int64], scopes: NDArray[np.int32], keys: NDArray[np.int64], out: NDArray[np.int32]
+) -> None:
     """The entries of many (scope, key), or -1 each."""
     (entries,) = unpack(packed)
     for k in range(len(keys)):
@@ -215,13 +219,16 @@ def worths(packed: NDArray[np.int64], wanted: NDArray[np.int32], now: int, aging
     """Write the :func:`worth` of each of ``wanted`` to ``out``; -1 for those that are not wanted any more."""
     (entries,) = unpack(packed)
     for i in range(len(wanted)):
+        if i + AHEAD < len(wanted):
+            _fetch_worth(entries, wanted[i + AHEAD])
         out[i] = worth(entries, wanted[i], now, aging) if entries.flags[wanted[i]] & WANTED else -1
 
 
 @kernel
 def unlooked(
-    packed: NDArray[np.int64], wanted: NDArray[np.int32], count: int, now: int, again: int, ends: int, out: NDArray[np.int32]
-) -> int:
+    packed: NDArray[np.int64], wanted: NDArray[np.int32], count: int, now: int, again: int, ends: int,
+    out: NDArray[np.int32],
+) -> int:  # fmt: skip
     """Write those of ``wanted[:count]`` to ``out`` that are due to be looked up behind the gateway, high tiers first:
     those that never were, or not for ``again`` ms. They may take until ``ends``.
 
@@ -246,6 +253,18 @@ def unlooked(
 
 
 @kernel
+def _fetch_worth(entries: Entries, e: int) -> None:
+    """Have what :func:`worth` and :func:`pick` will need of entry ``e`` brought near the processor: those that are
+    wanted are far apart, and a thousand of them may be."""
+    fetch(entries.flags, e)
+    fetch(entries.used, e)
+    fetch(entries.blocked, e)
+    fetch(entries.tier, e)
+    fetch(entries.demand, e)
+    fetch(entries.wanted_since, e)
+
+
+@kernel
 def pick(
     packed: NDArray[np.int64], wanted: NDArray[np.int32], count: int, now: int, stale: int, aging: int, may_ask: int,
     looks: bool,
@@ -264,6 +283,8 @@ def pick(
     best, best_at, best_rank = -1, -1, np.int64(-1)
     at = dropped = 0
     while at < count:
+        if at + AHEAD < count:
+            _fetch_worth(entries, wanted[at + AHEAD])
         e = wanted[at]
         if entries.flags[e] & WANTED == 0 or entries.used[e] < now - stale:
             entries.flags[e] &= ~np.uint8(WANTED | ORDERED)

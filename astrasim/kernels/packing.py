@@ -1,8 +1,8 @@
 """Tables of columns handed to a kernel as one array of numbers.
 
-A kernel that takes a table as a named tuple is handed each of its arrays, three Python objects apiece. All of planning's
-are 77 arrays: 10 microseconds a call, and 90 where the rest of the frame has swept the processor's caches, which is most
-of what a small unit of work takes. As one array of addresses and shapes they take next to nothing.
+A kernel that takes a table as a named tuple is handed each of its arrays, three Python objects apiece. All of
+planning's are 77 arrays: 10 microseconds a call, and 90 where the rest of the frame has swept the processor's caches,
+which is most of what a small unit of work takes. As one array of addresses and shapes they take next to nothing.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from llvmlite import ir
-from numba.np.arrayobj import populate_array
+from numba.np import arrayobj as _arrayobj
 from numba.np.numpy_support import from_dtype
-from numpy.typing import NDArray
 
 from .lanes import intrinsic, types
+
+arrayobj: Any = _arrayobj
 
 
 def columns_of(kind: Any) -> list[tuple[np.dtype[Any], int]]:
@@ -74,7 +75,7 @@ def unpacks(*kinds: Any) -> Any:
                 for length in shape[:0:-1]:
                     strides.insert(0, builder.mul(strides[0], length))
                 pointer = builder.inttoptr(address, array.data.type)
-                populate_array(array, pointer, shape, strides, itemsize, None)
+                arrayobj.populate_array(array, pointer, shape, strides, itemsize, None)
                 return array._getvalue()
 
             return context.make_tuple(builder, returned, [

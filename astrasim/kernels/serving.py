@@ -26,18 +26,12 @@ from .columns import (
     STOPGAPS,
     UNCHANGED,
     WAIT_PLAN,
-    Actions,
     Agents,
-    Plans,
-    Targets,
-    Things,
 )
 from .compiling import kernel
 from .lanes import fetch
-from .lookup import IN_FLIGHT, ORDERED, Entries, fetch_entry, find, mixed, want
+from .lookup import AHEAD, IN_FLIGHT, ORDERED, Entries, fetch_entry, find, mixed, want
 from .planning import begin_plan, is_legal, same_steps, unpack
-
-AHEAD = 8
 
 
 @kernel

@@ -39,8 +39,8 @@ def test_an_exact_look_up(benchmark: Any, keys: int) -> None:
         cache.put_heuristic(0, key, 0, 0)
     asked = rng.choice(known, N)
     scopes, found = np.zeros(N, np.int32), np.zeros(N, np.int32)
-    find_all(cache._packed, scopes, asked, found)
-    benchmark(find_all, cache.entries, scopes, asked, found)
+    find_all(cache.packed, scopes, asked, found)
+    benchmark(find_all, cache.packed, scopes, asked, found)
     assert (found >= 0).mean() > 0.95
     benchmark.extra_info["ns_an_agent"] = round(benchmark.stats.stats.median / N * 1e9, 1)
 

@@ -11,10 +11,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from astrasim import Domain, Simulation, Status
+from astrasim.handing import Tables, Turn
 from astrasim.kernels.acting import act
 from astrasim.kernels.columns import DONE, NEED_END, RUNNING
 from astrasim.kernels.finishing import finish
-from astrasim.handing import Tables, Turn
 from astrasim.kernels.lookup import find
 from astrasim.kernels.planning import hand_out
 from astrasim.kernels.serving import count_waiting, list_needs, serve
