@@ -170,6 +170,6 @@ class Inhabitants:
     def thing_columns(self) -> Things:
         """The thing table as kernels take it."""
         things, kept = self.things, self._thing_columns
-        if kept is None or kept.f is not things.f:
-            kept = self._thing_columns = Things(things.f, things.taken)
+        if kept is None or kept.f is not things.f or len(kept.taken) != things.count:
+            kept = self._thing_columns = Things(things.f, things.view("taken"))
         return kept

@@ -257,6 +257,22 @@ def test_however_small_the_budget_requests_without_an_answer_are_given_up(simula
     assert all(now_s - request.deadline_s < 2.0 for request in sim.planner.requests.values())
 
 
+def test_however_small_the_budget_what_was_asked_is_sent_by_the_end_of_the_next_tick(
+    simulate: Simulate, stand_in: Any
+) -> None:
+    sent: list[int] = []
+    stand_in.flush = lambda: sent.append(len(stand_in.asked))
+    sim = simulate(world(), settings={"budget_ms": 0.001, "strict": False})
+    sim.planner.gateway = stand_in
+    sim.spawn_many("unit", 50, mood=np.arange(50))
+    asked = 0
+    for _ in range(2000):
+        before, asked = asked, len(stand_in.asked)
+        sim.tick()
+        assert not before or sent[-1] >= before
+    assert asked
+
+
 # Units
 
 

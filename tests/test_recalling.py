@@ -270,7 +270,7 @@ def test_with_one_unit_a_turn_what_is_wanted_is_looked_up_though_there_are_alway
     simulate: Simulate, stand_in: Any, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[Any] = []
-    memory.used = said.append  # type: ignore[method-assign]
+    memory.used = lambda pairs: said.append(len(pairs))  # type: ignore[method-assign]
     sim = started(simulate, stand_in, memory, budget_units=1)
     sim.spawn("unit")
     of_use = Tended(np.zeros(0, np.int32), np.zeros(1, np.int32))

@@ -15,6 +15,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from astrasim import Agent, AgentGone, Domain, DomainError, Settings, Simulation, Thing
 from astrasim.agents import Handle
+from astrasim.kernels.columns import Things
+from astrasim.kernels.packing import pack
 
 Simulate = Callable[..., Simulation]
 
@@ -256,3 +258,10 @@ def test_a_column_that_does_not_exist_names_those_that_do(simulate: Simulate) ->
         sim.agents.furr  # noqa: B018
     with pytest.raises(DomainError, match="things have no column 'fur'; they have: x, y, amount"):
         sim.things.column("fur")
+
+
+def test_a_kernel_is_not_handed_a_column_that_is_not_what_it_expects() -> None:
+    things = Things(np.zeros((3, 8), np.float32), np.zeros(8, np.uint8))
+    assert pack(things)[1:3] == [3, 8]
+    with pytest.raises(TypeError, match=r"Things\.taken must be a writable array of uint8 with 1 dimensions"):
+        pack(things._replace(taken=np.zeros(16, np.uint8)[::2]))
