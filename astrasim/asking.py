@@ -117,7 +117,9 @@ class Asking:
         entry = self._recalling.examine() if self._examines else -1
         is_lent = entry >= 0
         if not is_lent:
-            entry = self._cache.pick(turn.now_ms, may_ask, looks=gateway.memory is not None)
+            entry = self._cache.pick(
+                turn.now_ms, may_ask, looks=gateway.memory is not None, chooses=gateway.chooses
+            )
         if entry < 0:
             return None
         self._cache.hold(entry)

@@ -124,12 +124,16 @@ class PlanCache:
         self.evictions += evicted
         return int(entry)
 
-    def pick(self, now_ms: int, may_ask: int = -1, stale_s: float = STALE_S, *, looks: bool = False) -> int:
+    def pick(
+        self, now_ms: int, may_ask: int = -1, stale_s: float = STALE_S, *, looks: bool = False, chooses: bool = False
+    ) -> int:
         """Take the situation that most deserves a request, of those where the highest tier that waits is one of
-        ``may_ask`` (a bit each); or -1. ``looks``: of those that were looked up in vain."""
+        ``may_ask`` (a bit each); or -1. ``looks``: of those that were looked up in vain; ``chooses``: of those with a
+        heuristic's plan."""
         entry, self.wanted_count, stale = pick(
-            self.packed, self.wanted, self.wanted_count, now_ms, int(stale_s * 1000), self._aging_ms, may_ask, looks
-        )
+            self.packed, self.wanted, self.wanted_count, now_ms, int(stale_s * 1000), self._aging_ms, may_ask, looks,
+            chooses,
+        )  # fmt: skip
         self.unasked["stale"] += int(stale)
         return int(entry)
 

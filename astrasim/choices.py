@@ -19,6 +19,8 @@ class Choices:
         """The different steps (action, target) that the heuristic has for this entry and that are legal now, for those
         who wait for the model's plan, or for all who got theirs there."""
         plan = int(self._cache.entries.heuristic[entry])
+        if plan < 0:  # no heuristic was called for it yet
+            return []
         legal = legal_steps(self._tables.packed(turn), turn.rows, entry, plan, waiting)
         steps = enumerate(self._steps(entry))
         return list(dict.fromkeys(step[:2] for bit, step in steps if legal >> bit & 1))
@@ -35,6 +37,8 @@ class Choices:
 
     def _steps(self, entry: int) -> list[tuple[int, int, float]]:
         plan, plans = int(self._cache.entries.heuristic[entry]), self._plans.table
+        if plan < 0:
+            return []
         row = plan, slice(plans.length[plan])
         return list(
             zip(plans.action[row].tolist(), plans.target[row].tolist(), plans.seconds[row].tolist(), strict=True)

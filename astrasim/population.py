@@ -32,7 +32,7 @@ AGENT_FIXED: tuple[Fixed, ...] = (
     ("elapsed", np.float32, 0),  # seconds since the step started
     ("source", np.uint8, 0),  # plans.Source of its plan
     ("entry", np.int32, -1),  # cache entry of its plan; -1: a default plan; -2 - e: so, and waits for e's answer
-    ("plan_key", np.int64, 0),  # its situation when it took the plan
+    ("plan_key", np.int64, 0),  # the situation that its plan was made for
     # Nobody plans for a situation that was never seen. From none (-1) the first look is a change, so it makes a need.
     ("plan_interrupt_key", np.int64, NEVER_LOOKED),
     ("plan_start", np.float64, 0),  # simulation time at which it took the plan, seconds

@@ -109,8 +109,8 @@ class Serving:
 
     Where more need one than can be served in a tick, those go first whose situation is known. Heuristics have a quarter
     of the time meanwhile, or more where little is known and nobody was left over; and whoever was left over for a
-    quarter of a second follows the style of its role, which needs no looking up, until it needs a plan again. So nobody
-    waits for as many heuristics as there are situations.
+    quarter of a second gets a stopgap: it follows the style of its role, and waits for the model's plan meanwhile. So
+    nobody waits for as many heuristics as there are situations.
     """
 
     def __init__(
@@ -252,13 +252,15 @@ class Serving:
     ) -> int:
         """Serve a unit's rows; returns how many have no plan still, because their situation is unknown. It is noted."""
         scopes, agents = self._scopes, turn.agents
-        # Whoever follows the style of its role is not asked about: that is no answer to an order.
+        # The style of its role is no answer to an order.
         patience = NEVER if line is self._orders else self._patience
-        left, unknown, self._cache.wanted_count = serve(
+        left, unknown, self._cache.wanted_count, made, evicted = serve(
             self._tables.packed(turn), rows, scopes.default_plan, scopes.style_plan, patience, self._ranks,
             self._cache.wanted, self._cache.wanted_count, line.noted, self._unknown[: MAX_UNMET - len(line.unmet)],
             turn.now_ms, turn.now_s, self._counters, self._life,
         )  # fmt: skip
+        self._cache.inserted += made
+        self._cache.evictions += evicted
         for row in self._unknown[:unknown].tolist():
             line.unmet[agents.scope.item(row), agents.key.item(row)] = None
         took = line.spend("serve", budget)

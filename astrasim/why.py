@@ -74,11 +74,13 @@ def _earlier_lines(sim: Simulation, row: int) -> list[str]:
 
 
 def _instead(sim: Simulation, row: int) -> str:
-    if sim.agents.entry[row] < 0 and not sim.agents.need[row] and sim.agents.plan_interrupt_key[row] != NEVER_LOOKED:
-        return "; in its role's style, because so many waited for a plan"
-    if sim.agents.entry[row] < 0:
+    agents, entry = sim.agents, int(sim.agents.entry[row])
+    if entry < 0 and (agents.need[row] or agents.plan_interrupt_key[row] == NEVER_LOOKED):
         return "; the role's default plan, until it is served"
-    if sim.agents.plan[row] == WAIT_PLAN:
+    style = sim.planner.scopes.style_plan[agents.scope[row]]
+    if entry < 0 or agents.plan[row] == style != sim.planner.cache.entries.heuristic[entry]:
+        return "; in its role's style, because so many waited for a plan"
+    if agents.plan[row] == WAIT_PLAN:
         return "; its plans for this situation ended as soon as they began, so it waits a second"
     return ""
 
@@ -95,7 +97,7 @@ def _model_lines(sim: Simulation, row: int, key: int) -> list[str]:
     entries = planner.cache.entries
     if entries.model[entry] >= 0:
         lines.append(f"this situation: the model's plan is: {planner.plans[int(entries.model[entry])]}")
-    elif sim.model is not None and sim.model.chooses and len(planner.choices.ideas(entry)) < 2:
+    elif sim.model is not None and sim.model.chooses and len(planner.choices.ideas(entry)) == 1:
         lines.append("this situation: the heuristic has one idea, so there is nothing for the model to choose")
     elif entries.flags[entry] & IN_FLIGHT:
         lines.append("this situation: the model has been asked")

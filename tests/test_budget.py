@@ -239,7 +239,7 @@ def test_a_budget_of_a_microsecond_serves_everyone_in_the_end(simulate: Simulate
     sim.spawn_many("unit", 4_000, mood=np.arange(4_000) % 100)
     for _ in range(2000):
         sim.tick()
-        if not waiting(sim) and stand_in.asked:  # whoever got a stopgap is asked about with its next need
+        if not waiting(sim) and stand_in.asked:
             break
     assert waiting(sim) == 0 and stand_in.asked
 
@@ -290,14 +290,13 @@ def test_ten_thousand_agents_are_all_served_by_a_few_units_a_tick(
         assert sim.stats().planning.units <= units
         served_at[(sim.agents.need == 0) & (served_at == 0)] = tick
     # 100 heuristics, 80 pieces of 128 rows, each perhaps twice, and 32 requests, each picked, then asked. Agents served
-    # early come back later; those with a stopgap are not asked about.
-    assert (served_at > 0).all() and 10 < len(stand_in.asked) <= 32
+    # early come back later.
+    assert (served_at > 0).all() and len(stand_in.asked) == 32
     for request in list(stand_in.asked):
         stand_in.answer(sim, request, "go north 5")
     for _ in range(200 // units + 1):
         sim.tick()
-    # Whoever was given the style of its role takes the model's plan with its next need only.
-    assert (sim.agents.source > 0).sum() > 500
+    assert (sim.agents.source > 0).sum() > 2000
 
 
 def test_those_left_over_go_first_in_the_next_tick(simulate: Simulate) -> None:

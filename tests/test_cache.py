@@ -176,7 +176,8 @@ def right_plan(sim: Simulation, row: int) -> bool:
     """Whether the plan of an agent is one that was made for the situation in which it took it."""
     agents = sim.agents
     source = Source(int(agents.source[row]))
-    if agents.entry[row] < 0:  # its role's style, because the heuristic could not be called in time
+    # At none: its default plan, until it is served. Or its role's style, as the heuristic could not be called in time.
+    if agents.entry[row] < 0 or agents.plan[row] == sim.planner.scopes.style_plan[agents.scope[row]]:
         return source is Source.HEURISTIC
     [step] = sim.planner.plans[int(agents.plan[row])].steps
     if source is Source.HEURISTIC:

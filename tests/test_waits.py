@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from astrasim import Agent, Domain, Simulation, Tier
+from astrasim import Domain, Simulation, Source, Tier
 
 Simulate = Callable[..., Simulation]
 TICK_S = 1 / 60
@@ -17,7 +17,7 @@ STAGES = 7
 """Kinds of work that take turns."""
 
 
-def world(moods: int = 50, think: Callable[[Any], str] = lambda situation: "go north") -> Domain:
+def world(moods: int = 50, think: Callable[[Any], str | list[str]] = lambda situation: "go north") -> Domain:
     """An alarm ends everybody's plan; nothing else does within a test."""
     domain = Domain("test", ["unit"], max_seconds=1000)
     domain.column("mood")
@@ -109,6 +109,28 @@ def test_nobody_waits_for_as_many_heuristics_as_there_are_situations(simulate: S
     bound = 15 + ceil(2 * 4 * 4 / 3 / units) + 1
     assert longest_wait(sim, bound + 10) <= bound
     assert sim.stats().waiting.stopgaps > 0
+
+
+@pytest.mark.parametrize("chooses", [False, True])
+def test_whoever_has_a_stopgap_waits_for_the_models_plan_like_all_others(
+    simulate: Simulate, stand_in: Any, chooses: bool
+) -> None:
+    settings = {"budget_units": 1, "strict": False, "requests_per_second": 1000.0, "deadline_s": 600.0}
+    sim = simulate(world(60, lambda situation: ["go north 900", "wait self 900"]), settings=settings)
+    sim.planner.gateway, stand_in.chooses = stand_in, chooses
+    agents = sim.spawn_many("unit", 300, mood=np.arange(300) % 60)
+    sim.tick()
+    while sim.agents.need.any():
+        sim.tick()
+    in_style = [agent for agent in agents if "in its role's style, because so many waited" in sim.why(agent)]
+    assert len(in_style) == sim.stats().waiting.stopgaps > 30
+    for _ in range(1500):
+        for request in list(stand_in.asked):
+            assert len(stand_in.options[request]) == (2 if chooses else 0)
+            stand_in.answer(sim, request, "wait self 800")
+        sim.tick()
+        assert not sim.agents.need.any()
+    assert sim.stats().requests.answered == 60 and (sim.agents.source == Source.LLM.value).all()
 
 
 def test_those_whose_situation_is_known_do_not_wait_for_heuristics_of_others(simulate: Simulate) -> None:
@@ -235,17 +257,6 @@ def test_every_kind_of_work_has_its_turn_and_those_that_had_none_in_a_tick_are_c
 # However much there is of one kind of work, no tick does more of it than its budget allows
 
 
-def spawn_in_moods(sim: Simulation, number: int) -> list[Agent]:
-    """One in each mood, ten at a time: nobody who has to do without its heuristic is asked about."""
-    agents: list[Agent] = []
-    for mood in range(0, number, 10):
-        agents += sim.spawn_many("unit", 10, mood=range(mood, mood + 10))
-        for _ in range(20):
-            sim.tick()
-    assert not sim.stats().waiting.stopgaps
-    return agents
-
-
 def test_requests_that_are_late_all_at_once_are_given_up_a_few_a_tick(simulate: Simulate, stand_in: Any) -> None:
     settings = {"budget_units": 3, "strict": False, "deadline_s": 1.0, "max_in_flight": 40, "unwanted_s": 600.0,
                 "requests_per_second": 1000.0, "retry_after_s": 600.0}  # fmt: skip
@@ -255,7 +266,7 @@ def test_requests_that_are_late_all_at_once_are_given_up_a_few_a_tick(simulate: 
     sim.planner.clock = lambda: clock[0]
     clock, asking = [0.0], sim.planner.asking
     asking._policy = asking._policy.model_copy(update={"deadline_s": 100.0})
-    spawn_in_moods(sim, 40)
+    sim.spawn_many("unit", 40, mood=range(40))
     while len(sim.planner.requests) < 40:
         clock[0] += 0.1
         asking._policy = asking._policy.model_copy(update={"deadline_s": 100.0 - clock[0]})
@@ -308,7 +319,7 @@ def test_requests_that_nobody_wants_are_cancelled_a_few_a_tick(simulate: Simulat
     sim = simulate(world(), settings=settings)
     stand_in.max_in_flight = 40
     sim.planner.gateway = stand_in
-    agents = spawn_in_moods(sim, 40)
+    agents = sim.spawn_many("unit", 40, mood=range(40))
     while len(sim.planner.requests) < 40:
         sim.tick()
     sim.remove(*agents)

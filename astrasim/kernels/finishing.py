@@ -108,8 +108,9 @@ def finish(
             elif not is_legal(agents, things, actions, targets, i, plans.action[coming, 0], plans.target[coming, 0]):
                 counters[DROPPED_ILLEGAL] += 1
             else:
-                source = CACHE if e >= 0 and entries.flags[e] & RECALLED else LLM
+                source, made_for = CACHE if e >= 0 and entries.flags[e] & RECALLED else LLM, agents.plan_key[i]
                 begin_plan(agents, plans, i, coming, 0, source, e, now, counters, life)
+                agents.plan_key[i] = made_for
                 continue
             agents.plan_key[i] = -1  # waits no more
         if outcome == DONE and step + 1 < plans.length[plan]:

@@ -29,15 +29,15 @@ class Entries(NamedTuple):
     """Columns of the cache, one element an entry.
 
     Times are milliseconds of the simulation's clock. ``used``: time of the last look-up, -1 for an empty entry.
-    ``heuristic`` and ``model``: plan numbers, -1 for none. ``demand``: look-ups that a heuristic had to serve since the
-    last request. ``tier``: the highest tier among those that ask models, -1 for none. ``wanted_since``: when it was put
-    on the list of wanted ones. ``blocked``: the time before which no further request is made (a negative entry).
-    ``seen``: look-ups ever. ``flags``: WANTED; IN_FLIGHT from asking until the answer was handed out, so that an entry
-    for which agents wait is never used anew for another situation; WAITED_FOR is a mark of :mod:`astrasim.unwanted`;
-    RECALLED if the model's plan was not asked for here but known behind the gateway; ORDERED if an agent with a new
-    order waits to be asked about.
-    ``level``: how the model's plan was found (EXACT, NEAR, BY_ORDER). ``row``: of the last agent that the heuristic had
-    to serve. ``looked``: when it was last looked up behind the gateway, -1 for never; ``look_ends``: until when that
+    ``heuristic`` and ``model``: plan numbers, -1 for none. ``demand``: look-ups that a heuristic, or a stopgap in its
+    place, had to serve since the last request. ``tier``: the highest tier among those that ask models, -1 for none.
+    ``wanted_since``: when it was put on the list of wanted ones. ``blocked``: the time before which no further request
+    is made (a negative entry). ``seen``: look-ups ever. ``flags``: WANTED; IN_FLIGHT from asking until the answer was
+    handed out, so that an entry for which agents wait is never used anew for another situation; WAITED_FOR is a mark of
+    :mod:`astrasim.unwanted`; RECALLED if the model's plan was not asked for here but known behind the gateway; ORDERED
+    if an agent with a new order waits to be asked about.
+    ``level``: how the model's plan was found (EXACT, NEAR, BY_ORDER). ``row``: of the last agent that had to be served
+    so. ``looked``: when it was last looked up behind the gateway, -1 for never; ``look_ends``: until when that
     may take. ``expires``: when the model's plan does. ``failed`` and ``done``: how steps of the model's plan ended.
     """
 
@@ -128,7 +128,7 @@ def put(packed: NDArray[np.int64], scope: int, key: int, plan: int, now: int) ->
     (entries,) = unpack(packed)
     e, is_new, evicted = find(entries, scope, key), False, False
     if e < 0:
-        e, evicted = _insert(entries, scope, key, now)
+        e, evicted = insert(entries, scope, key, now)
         is_new = e >= 0
     if e >= 0:
         entries.heuristic[e] = plan
@@ -136,7 +136,7 @@ def put(packed: NDArray[np.int64], scope: int, key: int, plan: int, now: int) ->
 
 
 @kernel
-def _insert(entries: Entries, scope: int, key: int, now: int) -> tuple[int, bool]:
+def insert(entries: Entries, scope: int, key: int, now: int) -> tuple[int, bool]:
     """A fresh entry for (scope, key), which has none, and whether another had to go. -1 if its set is all in flight."""
     first = _first_way(scope, key, len(entries.key))
     best = -1
@@ -267,14 +267,15 @@ def _fetch_worth(entries: Entries, e: int) -> None:
 @kernel
 def pick(
     packed: NDArray[np.int64], wanted: NDArray[np.int32], count: int, now: int, stale: int, aging: int, may_ask: int,
-    looks: bool,
+    looks: bool, chooses: bool,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Take the entry that most deserves a request out of ``wanted[:count]``, of those whose tier is a bit of
     ``may_ask``, for a new order that many bits above ``ORDERS``.
 
     Entries that were evicted, or that nobody looked up for ``stale`` ms, are dropped on the way. Half of each set stays
     free of requests, so that there is always room for new situations. If entries are looked up behind the gateway
-    (``looks``), those that were not, or of which nothing is known yet, wait.
+    (``looks``), those that were not, or of which nothing is known yet, wait; and if the model ``chooses``, those for
+    which no heuristic was called yet: it would have nothing to choose from.
 
     Returns:
         (entry or -1, the new count, how many were dropped that somebody might have asked about).
@@ -293,6 +294,7 @@ def pick(
             wanted[at] = wanted[count]
             continue
         known = not looks or (entries.looked[e] >= 0 and entries.look_ends[e] <= now)
+        known = known and (not chooses or entries.heuristic[e] >= 0)
         tier = entries.tier[e]
         mask = may_ask | may_ask >> ORDERS if entries.flags[e] & ORDERED else may_ask
         if entries.blocked[e] <= now and tier >= 0 and mask >> tier & 1 and known:

@@ -211,3 +211,4 @@ def _take_over(
             agents.next_plan[i] = plan
         else:
             begin_plan(agents, plans, i, plan, 0, source, e, now, counters, life)
+            agents.plan_key[i] = entries.key[e]  # it was made for the situation in which the agent began to wait

@@ -30,7 +30,7 @@ from .columns import (
 )
 from .compiling import kernel
 from .lanes import fetch
-from .lookup import AHEAD, IN_FLIGHT, ORDERED, Entries, fetch_entry, find, mixed, want
+from .lookup import AHEAD, IN_FLIGHT, ORDERED, Entries, fetch_entry, find, insert, mixed, want
 from .planning import begin_plan, is_legal, same_steps, unpack
 
 
@@ -120,17 +120,38 @@ def _fetch_agent(agents: Agents, i: int) -> None:
 
 
 @kernel
+def _wait_for_model(
+    agents: Agents, entries: Entries, i: int, e: int, need: np.int64, ranks: NDArray[np.int32], wanted: NDArray[np.int32],
+    wanted_count: int, now_ms: int, counters: NDArray[np.int64],
+) -> int:  # fmt: skip
+    """Agent ``i`` waits for the model's plan at entry ``e``, if there is none; returns the new length of ``wanted``."""
+    if entries.model[e] >= 0:
+        return wanted_count
+    rank = ranks[agents.tier[i]]
+    entries.demand[e] += 1
+    entries.tier[e] = max(entries.tier[e], rank)
+    entries.row[e] = i
+    counters[NEGATIVE_HITS] += entries.blocked[e] > now_ms
+    if entries.flags[e] & IN_FLIGHT:
+        counters[SHARED] += 1
+        return wanted_count
+    if need == NEED_ORDER and rank >= 0:
+        entries.flags[e] |= ORDERED
+    return want(entries, e, wanted, wanted_count, now_ms)
+
+
+@kernel
 def serve(
     packed: NDArray[np.int64], rows: NDArray[np.int32], default_plan: NDArray[np.int32],
     style_plan: NDArray[np.int32], patience: int,
     ranks: NDArray[np.int32], wanted: NDArray[np.int32], wanted_count: int, noted: NDArray[np.uint64],
     unknown: NDArray[np.int32], now_ms: int, now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
-) -> tuple[int, int, int]:  # fmt: skip
+) -> tuple[int, int, int, int, int]:  # fmt: skip
     """Give each of ``rows`` that still needs one a plan: the model's from the cache, else its heuristic's.
 
     Rows whose situation has no heuristic plan yet keep their need, unless they were left over for ``patience`` ticks:
-    those follow their role's style until they need a plan again. One row of each such situation goes to ``unknown``,
-    as far as there is room.
+    those get a stopgap, which is their role's style in the place of the heuristic's plan, and wait for the model's like
+    all others. One row of each such situation goes to ``unknown``, as far as there is room.
 
     A plan that ended as soon as it began, because it failed or there was nothing to do, is not begun again at once, or
     its agent would plan every tick: the same plan goes on after the step that ended, another plan is tried once, and
@@ -143,10 +164,11 @@ def serve(
             Two that share a place may be noted twice.
 
     Returns:
-        (how many keep their need, number of unknown rows, new length of ``wanted``).
+        (how many keep their need, number of unknown rows, new length of ``wanted``, entries made for stopgaps, those
+        that had to go for them).
     """
     agents, things, actions, targets, plans, entries = unpack(packed)
-    left = missing = 0
+    left = missing = made = evicted = 0
     for k in range(len(rows)):
         i = rows[k]
         if k + 2 * AHEAD < len(rows):
@@ -174,9 +196,18 @@ def serve(
                 step += 1
             if step == plans.length[plan]:
                 plan, step = default_plan[agents.scope[i]], np.int64(0)
-            _count_left_behind(agents, entries, i, -1, counters)
-            begin_plan(agents, plans, i, plan, step, HEURISTIC, -1, now, counters, life)
+            if e < 0:
+                e, another_went = insert(entries, agents.scope[i], agents.key[i], now_ms)
+                made += e >= 0
+                evicted += another_went
+            _count_left_behind(agents, entries, i, e, counters)
+            begin_plan(agents, plans, i, plan, step, HEURISTIC, e, now, counters, life)
             counters[STOPGAPS] += 1
+            if e >= 0:
+                entries.used[e] = now_ms
+                wanted_count = _wait_for_model(
+                    agents, entries, i, e, need, ranks, wanted, wanted_count, now_ms, counters
+                )
             continue
         _count_left_behind(agents, entries, i, e, counters)
         entries.used[e] = now_ms
@@ -203,17 +234,7 @@ def serve(
                 continue
             counters[DROPPED_ILLEGAL] += 1
         counters[MISSES] += 1
-        if plan < 0:
-            entries.demand[e] += 1
-            entries.tier[e] = max(entries.tier[e], ranks[agents.tier[i]])
-            entries.row[e] = i
-            counters[NEGATIVE_HITS] += entries.blocked[e] > now_ms
-            if entries.flags[e] & IN_FLIGHT:
-                counters[SHARED] += 1
-            else:
-                if need == NEED_ORDER and ranks[agents.tier[i]] >= 0:
-                    entries.flags[e] |= ORDERED
-                wanted_count = want(entries, e, wanted, wanted_count, now_ms)
+        wanted_count = _wait_for_model(agents, entries, i, e, need, ranks, wanted, wanted_count, now_ms, counters)
 
         plan, step = entries.heuristic[e], np.int64(0)
         if at_once and plan == agents.last_plan[i]:
@@ -233,4 +254,4 @@ def serve(
             agents.state[i] = RUNNING
         if second_try:
             agents.fresh[i] |= IS_SECOND_TRY
-    return left, missing, wanted_count
+    return left, missing, wanted_count, made, evicted
