@@ -25,7 +25,7 @@ def legal_steps(packed: NDArray[np.int64], count: int, entry: int, plan: int, wa
         for s in range(plans.length[plan]):
             bit = 1 << s
             if legal & bit == 0 and is_legal(
-                agents, things, actions, targets, i, plans.action[plan, s], plans.target[plan, s]
+                agents, things, actions, targets, i, np.int64(plans.action[plan, s]), np.int64(plans.target[plan, s])
             ):
                 legal |= bit
         if legal == every:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+import numpy as np
 from numba import njit
 
 from . import FASTMATH
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+Int: TypeAlias = int | np.int64
+"""What a kernel that other kernels call takes as a whole number. They make ``np.int64`` of what is narrower, or of a
+constant, before they call it: numba would compile it once for each type, and once for each constant."""
 
 
 def kernel(function: F) -> F:

@@ -81,7 +81,7 @@ def finish(
         for source in range(3):
             counters[TICKS_HEURISTIC + source] += work.found[2 + source, block]
     for k in range(list_rows(work.ends, 0, count, work.order, 0)):
-        i = work.order[k]
+        i = np.int64(work.order[k])
         plan, step = agents.plan[i], agents.step[i]
         outcome = agents.outcome[i]
         if agents.fresh[i] & FRESH and outcome != FAILED:
@@ -94,22 +94,23 @@ def finish(
             continue
         agents.state[i] = outcome
         counters[STEPS_DONE if outcome == DONE else STEPS_FAILED] += 1
-        e = agents.entry[i]
+        e = np.int64(agents.entry[i])
         if e >= 0 and entries.model[e] == plan and entries.key[e] == agents.plan_key[i]:
             entries.done[e] += outcome == DONE
             entries.failed[e] += outcome != DONE
-        coming = agents.next_plan[i]
+        coming = np.int64(agents.next_plan[i])
         if coming >= 0:
+            action, target = np.int64(plans.action[coming, 0]), np.int64(plans.target[coming, 0])
             agents.next_plan[i] = -1
             if agents.need[i] == NEED_ORDER:
                 counters[DROPPED_ORDER] += 1
             elif agents.interrupt_key[i] != agents.plan_interrupt_key[i]:
                 counters[DROPPED_INTERRUPTED] += 1
-            elif not is_legal(agents, things, actions, targets, i, plans.action[coming, 0], plans.target[coming, 0]):
+            elif not is_legal(agents, things, actions, targets, i, action, target):
                 counters[DROPPED_ILLEGAL] += 1
             else:
-                source, made_for = CACHE if e >= 0 and entries.flags[e] & RECALLED else LLM, agents.plan_key[i]
-                begin_plan(agents, plans, i, coming, 0, source, e, now, counters, life)
+                by, made_for = CACHE if e >= 0 and entries.flags[e] & RECALLED else LLM, agents.plan_key[i]
+                begin_plan(agents, plans, i, coming, np.int64(0), np.int64(by), e, now, counters, life)
                 agents.plan_key[i] = made_for
                 continue
             agents.plan_key[i] = -1  # waits no more

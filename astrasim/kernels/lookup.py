@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiling import kernel
+from .compiling import Int, kernel
 from .lanes import fetch
 from .packing import unpacks
 
@@ -66,7 +66,7 @@ unpack: Callable[[NDArray[np.int64]], tuple[Entries]] = unpacks(Entries)
 
 
 @kernel
-def mixed(scope: int, key: int) -> np.uint64:
+def mixed(scope: Int, key: Int) -> np.uint64:
     """A number for (scope, key) in which every bit depends on all of theirs."""
     h = np.uint64(key) ^ (np.uint64(scope) * np.uint64(0x9E3779B97F4A7C15))
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)  # the finaliser of splitmix64
@@ -75,12 +75,12 @@ def mixed(scope: int, key: int) -> np.uint64:
 
 
 @kernel
-def _first_way(scope: int, key: int, size: int) -> np.int64:
+def _first_way(scope: Int, key: Int, size: int) -> np.int64:
     return np.int64(mixed(scope, key) % np.uint64(size // WAYS)) * WAYS
 
 
 @kernel
-def find(entries: Entries, scope: int, key: int) -> int:
+def find(entries: Entries, scope: Int, key: Int) -> int:
     """The entry of (scope, key), or -1."""
     first = _first_way(scope, key, len(entries.key))
     for e in range(first, first + WAYS):
@@ -90,7 +90,7 @@ def find(entries: Entries, scope: int, key: int) -> int:
 
 
 @kernel
-def fetch_entry(entries: Entries, scope: int, key: int) -> None:
+def fetch_entry(entries: Entries, scope: Int, key: Int) -> None:
     """Have what :func:`find` and serving will need of (scope, key) brought near the processor: eight ways of a column
     are in one line of its cache, so that it need not be known which of them it is."""
     first = _first_way(scope, key, len(entries.key))
@@ -115,11 +115,11 @@ def find_all(
     """The entries of many (scope, key), or -1 each."""
     (entries,) = unpack(packed)
     for k in range(len(keys)):
-        out[k] = find(entries, scopes[k], keys[k])
+        out[k] = find(entries, np.int64(scopes[k]), keys[k])
 
 
 @kernel
-def put(packed: NDArray[np.int64], scope: int, key: int, plan: int, now: int) -> tuple[int, bool, bool]:
+def put(packed: NDArray[np.int64], scope: Int, key: Int, plan: int, now: int) -> tuple[int, bool, bool]:
     """Remember the heuristic's ``plan`` for (scope, key).
 
     Returns:
@@ -136,7 +136,7 @@ def put(packed: NDArray[np.int64], scope: int, key: int, plan: int, now: int) ->
 
 
 @kernel
-def insert(entries: Entries, scope: int, key: int, now: int) -> tuple[int, bool]:
+def insert(entries: Entries, scope: Int, key: Int, now: int) -> tuple[int, bool]:
     """A fresh entry for (scope, key), which has none, and whether another had to go. -1 if its set is all in flight."""
     first = _first_way(scope, key, len(entries.key))
     best = -1
@@ -161,7 +161,7 @@ def insert(entries: Entries, scope: int, key: int, now: int) -> tuple[int, bool]
 
 
 @kernel
-def want(entries: Entries, e: int, wanted: NDArray[np.int32], count: int, now: int) -> int:
+def want(entries: Entries, e: Int, wanted: NDArray[np.int32], count: int, now: int) -> int:
     """Put entry ``e`` on the list ``wanted[:count]``, unless it is there; returns the new count.
 
     If the list is full, ``e`` takes the place of one that deserves a request less, if the one looked at (another each
@@ -195,7 +195,7 @@ def raise_tier(
         entries.tier[e] = max(entries.tier[e], tier)
         entries.used[e] = now
         if entries.flags[e] & IN_FLIGHT == 0:
-            count = want(entries, e, wanted, count, now)
+            count = want(entries, np.int64(e), wanted, count, now)
     return count
 
 

@@ -38,7 +38,7 @@ from .columns import (
     X,
     Y,
 )
-from .compiling import kernel
+from .compiling import Int, kernel
 from .lookup import RECALLED, Entries
 from .packing import unpacks
 
@@ -50,7 +50,7 @@ unpack: Callable[[NDArray[np.int64]], tuple[Agents, Things, Actions, Targets, Pl
 
 @kernel
 def is_legal(
-    agents: Agents, things: Things, actions: Actions, targets: Targets, i: int, action: int, target: int
+    agents: Agents, things: Things, actions: Actions, targets: Targets, i: Int, action: Int, target: Int
 ) -> bool:
     """Whether agent ``i`` could start this step now: its target is there, and every precondition holds.
 
@@ -89,7 +89,7 @@ def is_legal(
 
 
 @kernel
-def end_life(agents: Agents, i: int, now: float, counters: NDArray[np.int64], life: NDArray[np.float64]) -> None:
+def end_life(agents: Agents, i: Int, now: float, counters: NDArray[np.int64], life: NDArray[np.float64]) -> None:
     """Count the end of agent ``i``'s plan. A default plan, at which it only stands until it is served, is none."""
     if agents.entry[i] >= 0:
         counters[LIVES] += 1
@@ -99,7 +99,7 @@ def end_life(agents: Agents, i: int, now: float, counters: NDArray[np.int64], li
 
 @kernel
 def begin_plan(
-    agents: Agents, plans: Plans, i: int, plan: int, step: int | np.int64, source: int, entry: int, now: float,
+    agents: Agents, plans: Plans, i: Int, plan: Int, step: Int, source: Int, entry: Int, now: float,
     counters: NDArray[np.int64], life: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """Put agent ``i`` at ``step`` of ``plan``, which starts with the next action. A running step is interrupted."""
@@ -115,7 +115,7 @@ def begin_plan(
 
 
 @kernel
-def same_steps(plans: Plans, a: int, b: int) -> bool:
+def same_steps(plans: Plans, a: Int, b: Int) -> bool:
     """Whether two plans have the same actions with the same targets."""
     if a == b:
         return True
@@ -176,20 +176,20 @@ def hand_out(
             for i in range(first, beyond):
                 for a in range(count):
                     if agents.entry[i] == arrived_entry[a]:
-                        _take_over(
-                            agents, things, actions, targets, plans, entries, i, arrived_plan[a], now, counters, life
-                        )
+                        plan = np.int64(arrived_plan[a])
+                        _take_over(agents, things, actions, targets, plans, entries, i, plan, now, counters, life)
                         break
         first = beyond
 
 
 @kernel
 def _take_over(
-    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries, i: int,
-    plan: int, now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
+    agents: Agents, things: Things, actions: Actions, targets: Targets, plans: Plans, entries: Entries, i: Int,
+    plan: Int, now: float, counters: NDArray[np.int64], life: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """Let agent ``i`` follow the model's plan for its entry, if it waits for it and it fits."""
-    e = agents.entry[i]
+    e, doing = np.int64(agents.entry[i]), np.int64(agents.plan[i])
+    action, target = np.int64(plans.action[plan, 0]), np.int64(plans.target[plan, 0])
     if agents.source[i] != HEURISTIC or entries.key[e] != agents.plan_key[i]:
         return
     if entries.scope[e] != agents.scope[i]:
@@ -198,17 +198,17 @@ def _take_over(
     elif agents.interrupt_key[i] != agents.plan_interrupt_key[i]:
         counters[DROPPED_INTERRUPTED] += 1
         agents.plan_key[i] = -1
-    elif not is_legal(agents, things, actions, targets, i, plans.action[plan, 0], plans.target[plan, 0]):
+    elif not is_legal(agents, things, actions, targets, i, action, target):
         counters[DROPPED_ILLEGAL] += 1
         agents.plan_key[i] = -1
     else:
         # What another situation or an earlier run gave was not made while this agent waited.
         source = CACHE if entries.flags[e] & RECALLED else LLM
-        if same_steps(plans, plan, agents.plan[i]):
+        if same_steps(plans, plan, doing):
             counters[UNCHANGED] += 1
             agents.plan[i], agents.source[i] = plan, source  # it does that already: no need to start again
-        elif agents.state[i] == RUNNING and not actions.interruptible[plans.action[agents.plan[i], agents.step[i]]]:
+        elif agents.state[i] == RUNNING and not actions.interruptible[plans.action[doing, agents.step[i]]]:
             agents.next_plan[i] = plan
         else:
-            begin_plan(agents, plans, i, plan, 0, source, e, now, counters, life)
+            begin_plan(agents, plans, i, plan, np.int64(0), np.int64(source), e, now, counters, life)
             agents.plan_key[i] = entries.key[e]  # it was made for the situation in which the agent began to wait

@@ -28,7 +28,7 @@ from .columns import (
     WAIT_PLAN,
     Agents,
 )
-from .compiling import kernel
+from .compiling import Int, kernel
 from .lanes import fetch
 from .lookup import AHEAD, IN_FLIGHT, ORDERED, Entries, fetch_entry, find, insert, mixed, want
 from .planning import begin_plan, is_legal, same_steps, unpack
@@ -80,7 +80,7 @@ def count_waiting(need: NDArray[np.uint8], waited: NDArray[np.uint16], count: in
 
 
 @kernel
-def _count_left_behind(agents: Agents, entries: Entries, i: int, e: int, counters: NDArray[np.int64]) -> None:
+def _count_left_behind(agents: Agents, entries: Entries, i: Int, e: int, counters: NDArray[np.int64]) -> None:
     """Count the model's plan that agent ``i`` waits for, if it now goes on to another situation ``e``."""
     waited = agents.entry[i]
     if waited < -1:
@@ -100,7 +100,7 @@ def _count_left_behind(agents: Agents, entries: Entries, i: int, e: int, counter
 
 
 @kernel
-def _fetch_agent(agents: Agents, i: int) -> None:
+def _fetch_agent(agents: Agents, i: Int) -> None:
     """Have what serving will need of agent ``i`` brought near the processor: those served are far apart, as a rule."""
     fetch(agents.scope, i)
     fetch(agents.key, i)
@@ -121,7 +121,7 @@ def _fetch_agent(agents: Agents, i: int) -> None:
 
 @kernel
 def _wait_for_model(
-    agents: Agents, entries: Entries, i: int, e: int, need: np.int64, ranks: NDArray[np.int32], wanted: NDArray[np.int32],
+    agents: Agents, entries: Entries, i: Int, e: Int, need: Int, ranks: NDArray[np.int32], wanted: NDArray[np.int32],
     wanted_count: int, now_ms: int, counters: NDArray[np.int64],
 ) -> int:  # fmt: skip
     """Agent ``i`` waits for the model's plan at entry ``e``, if there is none; returns the new length of ``wanted``."""
@@ -170,17 +170,18 @@ def serve(
     agents, things, actions, targets, plans, entries = unpack(packed)
     left = missing = made = evicted = 0
     for k in range(len(rows)):
-        i = rows[k]
+        i = np.int64(rows[k])
         if k + 2 * AHEAD < len(rows):
-            _fetch_agent(agents, int(rows[k + 2 * AHEAD]))
+            _fetch_agent(agents, np.int64(rows[k + 2 * AHEAD]))
         if k + AHEAD < len(rows):
-            fetch_entry(entries, agents.scope[rows[k + AHEAD]], agents.key[rows[k + AHEAD]])
+            fetch_entry(entries, np.int64(agents.scope[rows[k + AHEAD]]), agents.key[rows[k + AHEAD]])
         need = np.int64(agents.need[i])
         if need == NEED_NONE:
             continue
-        e = find(entries, agents.scope[i], agents.key[i])
+        scope = np.int64(agents.scope[i])
+        e = find(entries, scope, agents.key[i])
         if e < 0 or entries.heuristic[e] < 0:
-            situation = mixed(agents.scope[i], agents.key[i]) | np.uint64(1 << 63)  # 0 stands for none
+            situation = mixed(scope, agents.key[i]) | np.uint64(1 << 63)  # 0 stands for none
             place = situation & np.uint64(len(noted) - 1)
             if noted[place] != situation and missing < len(unknown):
                 noted[place] = situation
@@ -189,19 +190,20 @@ def serve(
             if agents.waited[i] < patience:
                 left += 1
                 continue
-            plan, step = style_plan[agents.scope[i]], np.int64(0)
+            plan, step = np.int64(style_plan[scope]), np.int64(0)
             while step < plans.length[plan] and not is_legal(
-                agents, things, actions, targets, i, plans.action[plan, step], plans.target[plan, step]
-            ):
+                agents, things, actions, targets, i, np.int64(plans.action[plan, step]),
+                np.int64(plans.target[plan, step]),
+            ):  # fmt: skip
                 step += 1
             if step == plans.length[plan]:
-                plan, step = default_plan[agents.scope[i]], np.int64(0)
+                plan, step = np.int64(default_plan[scope]), np.int64(0)
             if e < 0:
-                e, another_went = insert(entries, agents.scope[i], agents.key[i], now_ms)
+                e, another_went = insert(entries, scope, agents.key[i], now_ms)
                 made += e >= 0
                 evicted += another_went
             _count_left_behind(agents, entries, i, e, counters)
-            begin_plan(agents, plans, i, plan, step, HEURISTIC, e, now, counters, life)
+            begin_plan(agents, plans, i, plan, step, np.int64(HEURISTIC), e, now, counters, life)
             counters[STOPGAPS] += 1
             if e >= 0:
                 entries.used[e] = now_ms
@@ -212,18 +214,20 @@ def serve(
         _count_left_behind(agents, entries, i, e, counters)
         entries.used[e] = now_ms
         entries.seen[e] += 1
-        before = agents.plan[i] if agents.entry[i] >= 0 else agents.last_plan[i]
-        running = agents.plan[i] if agents.state[i] == RUNNING else -1
-        at = agents.step[i]
+        before = np.int64(agents.plan[i] if agents.entry[i] >= 0 else agents.last_plan[i])
+        running = np.int64(agents.plan[i] if agents.state[i] == RUNNING else -1)
+        at = np.int64(agents.step[i])
         at_once = need >= NEED_AT_ONCE
         second_try = at_once and (need - NEED_AT_ONCE) & SECOND_TRY != 0
 
-        plan = entries.model[e]
+        plan = np.int64(entries.model[e])
         if plan >= 0 and not (at_once and (second_try or plan == agents.last_plan[i])):
-            if is_legal(agents, things, actions, targets, i, plans.action[plan, 0], plans.target[plan, 0]):
+            action, target = np.int64(plans.action[plan, 0]), np.int64(plans.target[plan, 0])
+            if is_legal(agents, things, actions, targets, i, action, target):
                 counters[HITS + entries.level[e]] += 1
                 goes_on = same_steps(plans, plan, running)
-                begin_plan(agents, plans, i, plan, at if goes_on else 0, CACHE, e, now, counters, life)
+                step = at if goes_on else np.int64(0)
+                begin_plan(agents, plans, i, plan, step, np.int64(CACHE), e, now, counters, life)
                 if goes_on:
                     agents.state[i] = RUNNING
                 if same_steps(plans, plan, before):
@@ -236,20 +240,20 @@ def serve(
         counters[MISSES] += 1
         wanted_count = _wait_for_model(agents, entries, i, e, need, ranks, wanted, wanted_count, now_ms, counters)
 
-        plan, step = entries.heuristic[e], np.int64(0)
+        plan, step = np.int64(entries.heuristic[e]), np.int64(0)
         if at_once and plan == agents.last_plan[i]:
             step += ((need - NEED_AT_ONCE) & 7) + 1
         elif second_try:
             step += plans.length[plan]
         second_try = at_once and (second_try or plan != agents.last_plan[i])
         while step < plans.length[plan] and not is_legal(
-            agents, things, actions, targets, i, plans.action[plan, step], plans.target[plan, step]
+            agents, things, actions, targets, i, np.int64(plans.action[plan, step]), np.int64(plans.target[plan, step])
         ):
             step += 1
         if step == plans.length[plan]:
-            plan, step = WAIT_PLAN if at_once else default_plan[agents.scope[i]], np.int64(0)
+            plan, step = np.int64(WAIT_PLAN if at_once else default_plan[scope]), np.int64(0)
         goes_on = step == at and same_steps(plans, plan, running)
-        begin_plan(agents, plans, i, plan, step, HEURISTIC, e, now, counters, life)
+        begin_plan(agents, plans, i, plan, step, np.int64(HEURISTIC), e, now, counters, life)
         if goes_on:
             agents.state[i] = RUNNING
         if second_try:
