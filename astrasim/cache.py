@@ -83,14 +83,16 @@ class PlanCache:
         self._ttl_ms = None if ttl_s is None else int(ttl_s * 1000)
         self._renews = ttl_renews
         size = max(WAYS, -(-capacity // WAYS) * WAYS)
+        # Full, not zeros: those get their memory from the system when they are first written to, twenty pages an entry,
+        # which is to be here and not in a tick.
         self.entries = Entries(
-            scope=np.zeros(size, np.int32), key=np.zeros(size, np.int64), used=np.full(size, -1, np.int64),
-            heuristic=np.full(size, -1, np.int32), model=np.full(size, -1, np.int32), demand=np.zeros(size, np.int32),
-            tier=np.full(size, -1, np.int32), wanted_since=np.zeros(size, np.int64), blocked=np.zeros(size, np.int64),
-            seen=np.zeros(size, np.int64), flags=np.zeros(size, np.uint8),
-            level=np.zeros(size, np.uint8), row=np.full(size, -1, np.int32), looked=np.full(size, -1, np.int64),
-            look_ends=np.zeros(size, np.int64), expires=np.full(size, NEVER, np.int64),
-            failed=np.zeros(size, np.int32), done=np.zeros(size, np.int32),
+            scope=np.full(size, 0, np.int32), key=np.full(size, 0, np.int64), used=np.full(size, -1, np.int64),
+            heuristic=np.full(size, -1, np.int32), model=np.full(size, -1, np.int32),
+            demand=np.full(size, 0, np.int32), tier=np.full(size, -1, np.int32),
+            wanted_since=np.full(size, 0, np.int64), blocked=np.full(size, 0, np.int64),
+            seen=np.full(size, 0, np.int64), flags=np.full(size, 0, np.uint8), level=np.full(size, 0, np.uint8),
+            row=np.full(size, -1, np.int32), looked=np.full(size, -1, np.int64), look_ends=np.full(size, 0, np.int64),
+            expires=np.full(size, NEVER, np.int64), failed=np.full(size, 0, np.int32), done=np.full(size, 0, np.int32),
         )  # fmt: skip
         self.packed = np.array(pack(self.entries))
         """As kernels take them."""

@@ -41,17 +41,19 @@ class Tables:
     def __init__(self, compiled: Compiled, cache: PlanCache, plans: PlanStore) -> None:
         self._compiled, self._cache, self._plans = compiled, cache, plans
         self._kept: tuple[Any, ...] = (None,) * 6
+        self._parts: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * 6
         self._packed: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def packed(self, turn: Turn) -> NDArray[np.int64]:
         """As they are now: a table is another one when it has grown, or agents came or went."""
         agents, things, _, _, plans, _ = self._kept
         if turn.agents is not agents or turn.things is not things or self._plans.table is not plans:
-            tables = self._compiled
-            self._kept = (
-                turn.agents, turn.things, tables.actions, tables.targets, self._plans.table, self._cache.entries
-            )
-            self._packed = np.array([word for table in self._kept for word in pack(table)])
+            fixed = self._compiled
+            now = (turn.agents, turn.things, fixed.actions, fixed.targets, self._plans.table, self._cache.entries)
+            for at, table in enumerate(now):
+                if table is not self._kept[at]:
+                    self._parts[at] = np.array(pack(table))
+            self._kept, self._packed = now, np.concatenate(self._parts)
         return self._packed
 
 

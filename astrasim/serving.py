@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("astrasim")
 
-LEAST_ROWS, SERVE_ROWS, MOST_ROWS = 32, 128, 1024
+LEAST_ROWS, SERVE_ROWS, MOST_ROWS = 128, 128, 1024
 """Agents in a unit: how far it falls where units are timed, where they are counted, and how far it rises."""
 UNIT_S = {True: 60e-6, False: 150e-6}
 """A unit of serving that took longer was too large; the first of a tick, which may be begun in any case, and others,

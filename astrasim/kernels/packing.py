@@ -7,6 +7,7 @@ which is most of what a small unit of work takes. As one array of addresses and 
 
 from __future__ import annotations
 
+import functools
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
@@ -19,6 +20,7 @@ from .lanes import intrinsic, types
 arrayobj: Any = _arrayobj
 
 
+@functools.cache
 def columns_of(kind: Any) -> list[tuple[np.dtype[Any], int]]:
     """The dtype and the number of dimensions of each column of a table, as it is annotated: one dimension, unless the
     annotation says ``ndarray[tuple[int, int], ...]``."""
@@ -37,7 +39,8 @@ def pack(table: Any) -> list[int]:
         TypeError: if a column is not what the table's annotation says. A kernel would write to wherever that leads.
     """
     words: list[int] = []
-    for name, column, (dtype, dimensions) in zip(table._fields, table, columns_of(type(table)), strict=True):
+    kind: Any = type(table)
+    for name, column, (dtype, dimensions) in zip(table._fields, table, columns_of(kind), strict=True):
         if column.dtype != dtype or column.ndim != dimensions or not column.flags.carray:
             raise TypeError(
                 f"{type(table).__name__}.{name} must be a writable array of {dtype} with {dimensions} dimensions, one"
