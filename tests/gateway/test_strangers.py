@@ -79,7 +79,7 @@ def test_a_stranger_gets_nothing_at_any_port(play_a_game: Callable[..., Game], m
         visitor.close()
     assert game.gateway.statistics().strangers == len(SAYINGS)
     ports = listening() - others
-    assert len(ports) == (model == "embedded"), "llama.cpp's own, which it cannot do without"
+    assert len(ports) == 2 * (model == "embedded"), "each llama.cpp's own, which it cannot do without"
     assert {ip for ip, _ in door | ports} <= {"127.0.0.1"}
     asked = [(name, port, say) for port in ports for name, say in SAYINGS.items()]
     with ThreadPoolExecutor(len(SAYINGS)) as strangers:
