@@ -24,15 +24,11 @@ from .kernels.lookup import (
     Entries,
     find,
     find_all,
-    pick,
     put,
-    raise_tier,
     tend,
-    unlooked,
-    want,
-    worths,
 )
 from .kernels.packing import pack
+from .kernels.wanting import keep_best, pick, raise_tier, unlooked, want
 
 STALE_S = 10.0
 """A situation that nobody looked up for so long is not worth a request any more."""
@@ -100,6 +96,7 @@ class PlanCache:
         self._aging_ms, self._max_waiting = int(policy.aging_s * 1000), policy.max_waiting
         # Room for what comes within a tick; :meth:`crowd_out` then lets the best stay.
         self.wanted: NDArray[np.int32] = np.zeros(2 * policy.max_waiting, np.int32)
+        self._worths: NDArray[np.int64] = np.zeros(len(self.wanted), np.int64)
         self.unasked = {"stale": 0, "crowded_out": 0}
         self.wanted_count = 0
         self.inserted = 0
@@ -158,14 +155,10 @@ class PlanCache:
         most = self._max_waiting if most is None else most
         if self.wanted_count <= most:
             return False
-        waiting, keep = self.wanted[: self.wanted_count], (most + 1) // 2
-        worth = np.empty(len(waiting), np.int64)
-        worths(self.packed, waiting, now_ms, self._aging_ms, worth)
-        order = np.argpartition(-worth, keep - 1) if keep else np.arange(len(worth))
-        dropped = waiting[order[keep:]]
-        self.entries.flags[dropped] &= ~np.uint8(WANTED | ORDERED)
-        self.unasked["crowded_out"] += int((self.entries.tier[dropped] >= 0).sum())
-        self.wanted[:keep] = waiting[order[:keep]]
+        keep = (most + 1) // 2
+        self.unasked["crowded_out"] += keep_best(
+            self.packed, self.wanted, self.wanted_count, keep, now_ms, self._aging_ms, self._worths
+        )
         self.wanted_count = keep
         return True
 

@@ -104,6 +104,26 @@ def test_its_size_is_rounded_up_to_whole_sets(asked: int, made: int) -> None:
     assert PlanCache(asked).statistics().capacity == made
 
 
+@given(st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 5)), min_size=2, max_size=60), st.integers(0, 20))
+def test_where_too_many_are_wanted_those_stay_that_deserve_a_request_most(
+    wanted: list[tuple[int, int]], most: int
+) -> None:
+    cache = PlanCache(1024)
+    for key, (tier, demand) in enumerate(wanted):
+        entry = cache.put_heuristic(0, key, 0, now_ms=0)
+        cache.entries.tier[entry], cache.entries.demand[entry] = tier, demand
+        cache.put_back(entry)
+    crowded = cache.crowd_out(0, most)
+    assert crowded is (len(wanted) > most)
+    stay = (most + 1) // 2 if crowded else len(wanted)
+    deserving = sorted(((tier, demand if tier >= 0 else demand - 10) for tier, demand in wanted), reverse=True)
+    picked = []
+    while (entry := cache.pick(0)) >= 0:
+        picked.append((int(cache.entries.tier[entry]), int(cache.entries.demand[entry])))
+    assert picked == [each for each in deserving[:stay] if each[0] >= 0]
+    assert cache.unasked["crowded_out"] == sum(tier >= 0 for tier, _ in deserving[stay:])
+
+
 def test_its_statistics_add_up() -> None:
     cache = PlanCache(WAYS)
     for key in range(12):

@@ -30,8 +30,9 @@ from .columns import (
 )
 from .compiling import Int, kernel
 from .lanes import fetch
-from .lookup import AHEAD, IN_FLIGHT, ORDERED, Entries, fetch_entry, find, insert, mixed, want
+from .lookup import AHEAD, IN_FLIGHT, ORDERED, Entries, fetch_entry, find, insert, mixed
 from .planning import begin_plan, is_legal, same_steps, unpack
+from .wanting import want
 
 
 @kernel
