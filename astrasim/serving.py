@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("astrasim")
 
-LEAST_ROWS, SERVE_ROWS, MOST_ROWS = 128, 128, 1024
-"""Agents in a unit: how far it falls where units are timed, where they are counted, and how far it rises."""
+SERVE_ROWS, MOST_ROWS = 128, 1024
+"""Agents in a unit: the first where units are counted, and how far it rises where they are timed. Not below: a first
+unit of half as many takes hardly less, and with the smallest budgets twice as long to serve everyone."""
 UNIT_S = {True: 60e-6, False: 150e-6}
 """A unit of serving that took longer was too large; the first of a tick, which may be begun in any case, and others,
 which are begun only where they fit."""
@@ -278,7 +279,7 @@ class Serving:
         """Let further units like this one take about ``UNIT_S``."""
         size, unit_s = self._unit_rows[self._is_cold], UNIT_S[self._is_cold]
         if took_s > unit_s:
-            size = max(LEAST_ROWS, size * 3 // 4)
+            size = max(SERVE_ROWS, size * 3 // 4)
         elif rows == size and took_s < 0.7 * unit_s:
             size = min(MOST_ROWS, size * 5 // 4)
         self._unit_rows[self._is_cold] = size
