@@ -83,6 +83,7 @@ class Inhabitants:
             keep_freed_memory()
         self.agents.scope[rows] = scope
         self.agents.tier[rows] = number_of_tier
+        self.planner.serving.meet(number_of_tier)
         self.agents.plan[rows] = self.planner.scopes.default_plan[scope]
         return cast("list[Agent]", self.agents.handles[rows])
 

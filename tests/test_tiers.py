@@ -229,16 +229,19 @@ def serve_until_all_have_plans(sim: Simulation, of: slice) -> int:
     raise AssertionError("some were never served")
 
 
+@pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_a_share_of_the_budget_is_kept_for_a_tier_that_has_needs(
-    simulate: Simulate, yard: Yard, share: float
+    simulate: Simulate, yard: Yard, share: float, named: bool
 ) -> None:
-    tiers = (Tier(name="minion"), Tier(name="hero", budget_share=share))
-    sim = simulate(yard.domain(), settings={"budget_units": 4, "strict": False, "tiers": tiers})
-    sim.spawn_many("cow", 200, mood=np.arange(200))
+    tiers = [Tier(name="minion"), Tier(name="hero", budget_share=share)]
+    if not named:  # who is spawned without a tier is of the first
+        tiers.reverse()
+    sim = simulate(yard.domain(), settings={"budget_units": 4, "strict": False, "tiers": tuple(tiers)})
+    sim.spawn_many("cow", 200, mood=np.arange(200), tier="minion")
     yard.run(sim, 30)  # every heuristic was called
-    sim.spawn_many("cow", 9_000, mood=np.arange(9_000) % 200)
-    heroes = sim.spawn_many("cow", 512, mood=np.arange(512) % 200, tier="hero")
+    sim.spawn_many("cow", 9_000, mood=np.arange(9_000) % 200, tier="minion")
+    heroes = sim.spawn_many("cow", 512, mood=np.arange(512) % 200, tier="hero" if named else None)
     first = heroes[0].row
     ticks = serve_until_all_have_plans(sim, slice(first, first + 512))
     assert ticks in (2, 3) if share else ticks > 15, "two of four units a tick are theirs; else they come in row order"

@@ -133,6 +133,30 @@ def test_whoever_has_a_stopgap_waits_for_the_models_plan_like_all_others(
     assert sim.stats().requests.answered == 60 and (sim.agents.source == Source.LLM.value).all()
 
 
+def test_where_the_models_plan_is_known_no_heuristic_is_called_for(simulate: Simulate, stand_in: Any) -> None:
+    called: set[int] = set()
+    answered: set[int] = set()
+
+    def think(situation: Any) -> str:
+        called.add(situation.humour)
+        return "go north 900"
+
+    settings = {"budget_units": 1, "strict": False, "requests_per_second": 1000.0, "deadline_s": 600.0}
+    sim = simulate(world(250, think), settings=settings)
+    sim.planner.gateway = stand_in
+    sim.spawn_many("unit", 500, mood=np.arange(500) % 250)
+    while not answered - called:  # somebody has a stopgap, and the model's plan for its situation came
+        for request, (_, key) in list(stand_in.asked.items()):
+            answered.add(sim.compiled.vocabulary.buckets("unit", key)["humour"])
+            stand_in.answer(sim, request, "go north 800")
+        sim.tick()
+    mood = max(answered - called)
+    newcomer = sim.spawn("unit", mood=mood)
+    while sim.agents.source[newcomer.row] == Source.HEURISTIC.value:
+        sim.tick()
+    assert sim.agents.source[newcomer.row] == Source.CACHE.value and mood not in called
+
+
 def test_those_whose_situation_is_known_do_not_wait_for_heuristics_of_others(simulate: Simulate) -> None:
     sim = simulate(world(250), settings={"budget_units": 2, "strict": False})
     known = sim.spawn_many("unit", 100, mood=0)

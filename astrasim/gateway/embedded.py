@@ -130,8 +130,8 @@ class Embedded:
         if not first:
             self._prepare(choice_prompt(vocabulary, scope, key).system)
             return await lane.run(job)
-        self._make_way()
         try:
+            self._make_way()
             return await lane.run(job)
         finally:
             # Not at once: first this answer goes out.
@@ -156,9 +156,15 @@ class Embedded:
             self._orders.in_background(self._begin(beginning))
 
     def _begin(self, beginning: str) -> Iterator[None]:
-        with suppress(ModelError):  # an order will say what is wrong
-            self._for_orders.weigh(beginning, (), (0,))
-        yield
+        is_left = True
+        while is_left:
+            is_left = False
+            try:
+                with suppress(ModelError):  # an order will say what is wrong
+                    self._for_orders.weigh(beginning, (), (0,), lambda: self._orders.is_wanted)
+            except Stopped:  # for an order; what was evaluated is not lost
+                is_left = True
+            yield
 
     def _choose(
         self,

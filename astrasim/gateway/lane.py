@@ -48,6 +48,11 @@ class Lane:
         """Whether background work should raise :class:`Stopped` out of its piece, to be called again."""
         return self._holders > 0
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a request waits for its turn."""
+        return bool(self._wanted)
+
     def hold(self) -> None:
         """Do nothing until :meth:`release` was called as often as this."""
         with self._change:

@@ -121,6 +121,17 @@ def _fetch_agent(agents: Agents, i: Int) -> None:
 
 
 @kernel
+def _can_follow_model(packed: NDArray[np.int64], i: Int, e: Int, need: Int) -> bool:
+    """Whether agent ``i``, in a situation for which no heuristic was called yet, can have the model's plan for it."""
+    agents, things, actions, targets, plans, entries = unpack(packed)
+    plan = np.int64(entries.model[e])
+    if plan < 0 or need >= NEED_AT_ONCE:
+        return False
+    action, target = np.int64(plans.action[plan, 0]), np.int64(plans.target[plan, 0])
+    return is_legal(agents, things, actions, targets, i, action, target)
+
+
+@kernel
 def _wait_for_model(
     agents: Agents, entries: Entries, i: Int, e: Int, need: Int, ranks: NDArray[np.int32], wanted: NDArray[np.int32],
     wanted_count: int, now_ms: int, counters: NDArray[np.int64],
@@ -150,7 +161,7 @@ def serve(
 ) -> tuple[int, int, int, int, int]:  # fmt: skip
     """Give each of ``rows`` that still needs one a plan: the model's from the cache, else its heuristic's.
 
-    Rows whose situation has no heuristic plan yet keep their need, unless they were left over for ``patience`` ticks:
+    Rows whose situation has neither yet keep their need, unless they were left over for ``patience`` ticks:
     those get a stopgap, which is their role's style in the place of the heuristic's plan, and wait for the model's like
     all others. One row of each such situation goes to ``unknown``, as far as there is room.
 
@@ -181,7 +192,7 @@ def serve(
             continue
         scope = np.int64(agents.scope[i])
         e = find(entries, scope, agents.key[i])
-        if e < 0 or entries.heuristic[e] < 0:
+        if e < 0 or (entries.heuristic[e] < 0 and not _can_follow_model(packed, i, e, need)):
             situation = mixed(scope, agents.key[i]) | np.uint64(1 << 63)  # 0 stands for none
             place = situation & np.uint64(len(noted) - 1)
             if noted[place] != situation and missing < len(unknown):

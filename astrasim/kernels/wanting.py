@@ -106,6 +106,9 @@ def keep_best(
     for i in range(keep, count):
         entries.flags[wanted[i]] &= ~np.uint8(WANTED | ORDERED)
         dropped += entries.tier[wanted[i]] >= 0
+    for i in range(keep):
+        if worths[i] >= 0:  # one that was evicted and wanted anew is on the list twice
+            entries.flags[wanted[i]] |= WANTED
     return dropped
 
 
