@@ -60,7 +60,7 @@ CALLED = {
     "perception, whole": Kernel("systems.perception", "look_alone", _all),
     "situations": Kernel("systems.situations", "situate", lambda a: len(a[7])),
     "find who needs a plan": Kernel("serving", "list_needs", lambda a: int(a[5] - a[4])),
-    "serve (each one served)": Kernel("serving", "serve", lambda a: len(a[6])),
+    "serve (each one served)": Kernel("serving", "serve", lambda a: len(a[1])),
     "act": Kernel("systems.action", "act", lambda a: int(a[7])),
     "join events": Kernel("systems.action", "close_up", lambda a: int(a[1])),
     "events (each)": Kernel("systems.action", "apply_events", lambda a: int(a[4] - a[3])),
